@@ -1,0 +1,115 @@
+"""Every port, password, path and version that the project uses, each set here once.
+
+A value comes from the environment, else from the file `.env` beside the README, else from the default below.
+The compose file, the Astro configuration and the README repeat some of the defaults because their tools can't
+read Python; a test compares them with this module.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def read_dotenv(path: Path) -> dict[str, str]:
+    """Return the NAME=value lines of a file; an absent file is an empty one. Quotes around a value are dropped."""
+    if not path.is_file():
+        return {}
+    pairs = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if equals and not name.startswith("#"):
+            pairs[name.strip()] = value.strip().strip("\"'")
+    return pairs
+
+
+_DOTENV = read_dotenv(PROJECT / ".env")
+
+
+def setting(name: str, default: str) -> str:
+    """Return the setting called `name`: the environment's, else .env's, else `default`. An empty one counts as unset."""
+    return os.environ.get(name) or _DOTENV.get(name) or default
+
+
+def port_setting(name: str, default: int) -> int:
+    """Return a TCP port; ValueError names the variable that does not hold one."""
+    text = setting(name, str(default))
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise ValueError(f"{name}: {text!r} is not a port number (1 to 65535)")
+    return int(text)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Postgres server of the stack, as seen from the host: who owns it, where it listens, what it holds."""
+
+    name: str
+    port_variable: str
+    port: int
+    user: str
+    password: str
+    databases: tuple[str, ...]
+
+    def uri(self, database: str | None = None) -> str:
+        """Return the libpq URI of one of its databases (the first one by default) on loopback."""
+        name = database or self.databases[0]
+        return f"postgresql://{quote(self.user)}:{quote(self.password, safe='')}@127.0.0.1:{self.port}/{name}"
+
+
+POSTGRES_MAJOR = 18  # source and target, embedded and in Docker
+AIRFLOW_POSTGRES_MAJOR = 16  # Airflow's own; the Astro CLI mounts the data folder of 17 and older
+
+SOURCE = Server(
+    name="source",
+    port_variable="SOURCE_DB_PORT",
+    port=port_setting("SOURCE_DB_PORT", 5432),
+    user="source_db",
+    password=setting("SOURCE_DB_PASSWORD", "source_db"),
+    databases=("source_db",),
+)
+TARGET = Server(
+    name="target",
+    port_variable="TARGET_DB_PORT",
+    port=port_setting("TARGET_DB_PORT", 5433),
+    user="target_db",
+    password=setting("TARGET_DB_PASSWORD", "target_db"),
+    databases=("target_db",),
+)
+AIRFLOW_DB = Server(
+    name="airflow",
+    port_variable="AIRFLOW_DB_PORT",
+    port=port_setting("AIRFLOW_DB_PORT", 5434),
+    user="postgres",
+    password=setting("AIRFLOW_DB_PASSWORD", "postgres"),
+    databases=("airflow",),
+)
+UI_PORT_VARIABLE = "AIRFLOW_UI_PORT"
+UI_PORT = port_setting(UI_PORT_VARIABLE, 5884)
+DOCS_PORT_VARIABLE = "DBT_DOCS_PORT"
+DOCS_PORT = port_setting(DOCS_PORT_VARIABLE, 8585)
+
+LOCAL = PROJECT / ".local"  # what the stack without Docker keeps: databases, logs, demo files
+CONTRACTS = PROJECT / "include" / "contracts"
+DBT_PROJECT = PROJECT / "dbt"
+
+LANDING_ROOT = setting("LANDING_ROOT", str(LOCAL / "landing"))  # a folder, or a URL that ObjectStoragePath takes
+ARCHIVE_ROOT = setting("ARCHIVE_ROOT", LANDING_ROOT.rstrip("/") + "_archive")
+
+_DEFAULT_URIS = {"source_db": SOURCE.uri("source_db"), "target_db": TARGET.uri("target_db")}
+
+
+def connection_uri(name: str) -> str:
+    """Return the libpq URI of the connection `name`, from AIRFLOW_CONN_<NAME> or the demo default.
+
+    Raises KeyError for a name that has neither. Inside Airflow tasks use `dags/`'s own lookup, which also sees
+    the connections of the UI and of secrets backends.
+    """
+    variable = f"AIRFLOW_CONN_{name.upper()}"
+    uri = setting(variable, _DEFAULT_URIS.get(name, ""))
+    if not uri:
+        raise KeyError(f"no connection {name!r}: set {variable} to a postgresql:// URI")
+    return "postgresql://" + uri.partition("://")[2]

@@ -31,7 +31,7 @@ _DOTENV = read_dotenv(PROJECT / ".env")
 
 
 def setting(name: str, default: str) -> str:
-    """Return the setting called `name`: the environment's, else .env's, else `default`. An empty one counts as unset."""
+    """Return the setting called `name`: the environment's, else .env's, else `default`. Empty counts as unset."""
     return os.environ.get(name) or _DOTENV.get(name) or default
 
 

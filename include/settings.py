@@ -92,12 +92,24 @@ UI_PORT = port_setting(UI_PORT_VARIABLE, 5884)
 DOCS_PORT_VARIABLE = "DBT_DOCS_PORT"
 DOCS_PORT = port_setting(DOCS_PORT_VARIABLE, 8585)
 
-LOCAL = PROJECT / ".local"  # what the stack without Docker keeps: databases, logs, demo files
+# "immediately": landing DAGs run once as soon as they are first switched on, then by their schedules
+RUN_AT_FIRST_START = setting("FIRST_RUN", "scheduled") == "immediately"
+
+# what the stack without Docker keeps: databases, logs, demo files
+LOCAL = Path(setting("LOCAL_ROOT", str(PROJECT / ".local"))).expanduser().resolve()
 CONTRACTS = PROJECT / "include" / "contracts"
 DBT_PROJECT = PROJECT / "dbt"
+DBT_MANIFEST = Path(setting("DBT_MANIFEST", str(DBT_PROJECT / "target" / "manifest.json")))  # made by `dbt parse`
 
-LANDING_ROOT = setting("LANDING_ROOT", str(LOCAL / "landing"))  # a folder, or a URL that ObjectStoragePath takes
-ARCHIVE_ROOT = setting("ARCHIVE_ROOT", LANDING_ROOT.rstrip("/") + "_archive")
+
+def root_setting(name: str, default: str) -> str:
+    """Return a root of files: a URL that Airflow's ObjectStoragePath takes as it is, a folder as an absolute path."""
+    text = setting(name, default).rstrip("/")
+    return text if "://" in text else str(Path(text).expanduser().resolve())
+
+
+LANDING_ROOT = root_setting("LANDING_ROOT", str(LOCAL / "landing"))
+ARCHIVE_ROOT = root_setting("ARCHIVE_ROOT", LANDING_ROOT + "_archive")
 
 _DEFAULT_URIS = {"source_db": SOURCE.uri("source_db"), "target_db": TARGET.uri("target_db")}
 

@@ -1,0 +1,52 @@
+# The commands of the README. `make run` and `make test` do everything from a fresh clone; the others are their parts.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help env run start stop restart status databases docs test test-containers lint bench lock clean
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+export PYTHONPATH := $(CURDIR)
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+
+env: ## build the environment in .venv; skips what is done
+	@sh include/local/environment.sh $(VENV) include/local/requirements.txt
+
+run: env ## start the stack without Docker, run every pipeline once, say what came of it
+	@$(PYTHON) -m include.local run
+
+start: env ## start the stack without Docker and run nothing
+	@$(PYTHON) -m include.local start
+
+stop: ## end the stack and leave nothing running
+	@[ ! -x $(PYTHON) ] || $(PYTHON) -m include.local stop
+
+restart: stop start ## stop, then start
+
+status: env ## say what runs
+	@$(PYTHON) -m include.local status
+
+databases: env ## start the embedded source and target Postgres alone
+	@$(PYTHON) -m include.local databases
+
+docs: env ## make the dbt docs and serve them on http://localhost:8585
+	@$(PYTHON) -m include docs
+
+test: ## linters and every test, the end-to-end one included
+	@sh include/local/environment.sh $(VENV) tests/requirements.txt
+	@$(MAKE) --no-print-directory lint
+	@$(PYTHON) -m pytest
+
+lint: ## ruff, mypy and sqlfluff
+	@sh include/local/environment.sh $(VENV) tests/requirements.txt
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy && $(VENV)/bin/sqlfluff lint -q dbt/models
+
+lock: ## pin anew what include/local/constraints.txt pins
+	@$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-emit-index-url --no-annotate \
+		--no-header tests/requirements.txt --output-file include/local/constraints.txt
+
+clean: stop ## remove what was made: environment, databases, demo files, logs
+	@rm -rf $(VENV) .local dbt/target dbt/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,78 @@
+"""The dbt project without Airflow: parse it, build it, make its docs and serve them.
+
+dbt runs in this process and connects to target_db through dbt/profiles.yml, filled from the connection's URI.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from urllib.parse import unquote, urlsplit
+
+from include import settings
+
+
+def run_dbt(arguments: Sequence[str], target_uri: str | None = None) -> int:
+    """Run one dbt command on the project and return its exit code: 0 done, 1 a model or test failed, 2 dbt itself."""
+    from dbt.cli.main import dbtRunner
+
+    os.environ.update(profile_variables(target_uri or settings.connection_uri("target_db")))
+    os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "False")
+    folder = str(settings.DBT_PROJECT)
+    result = dbtRunner().invoke([*arguments, "--project-dir", folder, "--profiles-dir", folder])
+    if result.exception:
+        print(result.exception)
+        return 2
+    return 0 if result.success else 1
+
+
+def profile_variables(uri: str) -> dict[str, str]:
+    """Return the variables that dbt/profiles.yml reads, for a postgresql:// URI."""
+    parts = urlsplit(uri)
+    return {
+        "TARGET_DB_HOST": parts.hostname or "127.0.0.1",
+        "TARGET_DB_PORT": str(parts.port or 5432),
+        "TARGET_DB_USER": unquote(parts.username or ""),
+        "TARGET_DB_PASSWORD": unquote(parts.password or ""),
+        "TARGET_DB_NAME": parts.path.lstrip("/"),
+    }
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs `build` and `docs`."""
+    build = subparsers.add_parser(
+        "build",
+        help="build the dbt models and run their tests",
+        description="Builds the staging, intermediate and marts schemas of target_db with dbt and tests them.",
+    )
+    build.add_argument("--select", metavar="MODELS", help="dbt's selection, such as sales_daily or +marts.sales")
+    build.add_argument("--full-refresh", action="store_true", help="rebuild incremental models from nothing")
+    build.add_argument("--parse", action="store_true", help="only write the manifest that the DAG is rendered from")
+    build.add_argument("--target", metavar="URI", help="the database; default: AIRFLOW_CONN_TARGET_DB")
+    build.set_defaults(handler=_build)
+    docs = subparsers.add_parser(
+        "docs",
+        help="make the dbt docs and serve them",
+        description="Makes the dbt docs of the tables in target_db and serves them on this machine until Ctrl-C.",
+    )
+    docs.add_argument("--port", type=int, default=settings.DOCS_PORT, help="default: %(default)s")
+    docs.add_argument("--no-serve", action="store_true", help="only make them, in dbt/target")
+    docs.set_defaults(handler=_docs)
+
+
+def _build(args: argparse.Namespace) -> int:
+    if args.parse:
+        return run_dbt(["parse"], args.target)
+    command = ["build"]
+    command += ["--select", args.select] if args.select else []
+    command += ["--full-refresh"] if args.full_refresh else []
+    return run_dbt(command, args.target)
+
+
+def _docs(args: argparse.Namespace) -> int:
+    made = run_dbt(["docs", "generate"])
+    if made or args.no_serve:
+        return made
+    print(f"dbt docs: http://localhost:{args.port} (Ctrl-C ends)")
+    return run_dbt(["docs", "serve", "--port", str(args.port), "--host", "127.0.0.1", "--no-browser"])

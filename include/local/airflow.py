@@ -1,0 +1,199 @@
+"""Airflow as four ordinary processes: scheduler, dag-processor, api-server and triggerer.
+
+They run detached from the terminal that started them, write their logs to .local/logs and are known by the process
+ids in .local/run, each with its start time, so that a reused id is never taken for one of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from include import settings
+
+HOME = settings.LOCAL / "airflow"
+LOGS = settings.LOCAL / "logs"
+RUN = settings.LOCAL / "run"
+# The api-server reads the task logs from the disk that all share, so that no log servers (and ports) are needed.
+COMPONENTS = {
+    "api-server": (),
+    "scheduler": ("--skip-serve-logs",),
+    "dag-processor": (),
+    "triggerer": ("--skip-serve-logs",),
+}
+UI_URL = f"http://localhost:{settings.UI_PORT}"
+
+
+class AirflowError(RuntimeError):
+    """Airflow could not be prepared or started; the message holds the end of the log that says why."""
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which every Airflow process of the local stack runs, our settings over the shell's."""
+    keys = _secret_keys()
+    here = f"127.0.0.1:{settings.UI_PORT}"
+    ours = {
+        "AIRFLOW_HOME": str(HOME),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(settings.PROJECT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": settings.setting("AIRFLOW_PARALLELISM", str(max(4, 2 * (os.cpu_count() or 1)))),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{here}/execution/",
+        "AIRFLOW__CORE__FERNET_KEY": keys["fernet"],
+        "AIRFLOW__API__SECRET_KEY": keys["api"],
+        "AIRFLOW__API_AUTH__JWT_SECRET": keys["jwt"],
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(settings.UI_PORT),
+        "AIRFLOW__API__BASE_URL": UI_URL,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": settings.AIRFLOW_DB.uri().replace("://", "+psycopg2://", 1),
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(LOGS / "tasks"),
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(LOGS / "dag_files"),
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "15",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "False",
+        "AIRFLOW_CONN_SOURCE_DB": settings.connection_uri("source_db"),
+        "AIRFLOW_CONN_TARGET_DB": settings.connection_uri("target_db"),
+        "LANDING_ROOT": settings.LANDING_ROOT,
+        "ARCHIVE_ROOT": settings.ARCHIVE_ROOT,
+        "PYTHONPATH": str(settings.PROJECT),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+    if sys.platform == "darwin":
+        ours["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
+        ours["NO_PROXY"] = "*"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
+    return {**kept, **ours}
+
+
+def _secret_keys() -> dict[str, str]:
+    """Return the keys that Airflow's processes share, made once and kept where only their owner can read them."""
+    path = HOME / "keys.json"
+    if not path.exists():
+        from cryptography.fernet import Fernet
+
+        HOME.mkdir(parents=True, exist_ok=True)
+        keys = {"fernet": Fernet.generate_key().decode(), "api": secrets.token_hex(32), "jwt": secrets.token_hex(32)}
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(keys), encoding="utf-8")
+    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def migrate() -> None:
+    """Bring Airflow's own database to the installed version. Raises AirflowError."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    log = LOGS / "migrate.log"
+    with log.open("w", encoding="utf-8") as output:
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", "db", "migrate"],
+            env=environment(),
+            cwd=settings.PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise AirflowError(f"`airflow db migrate` failed. {log} ends:\n{end_of(log)}")
+
+
+@dataclass(frozen=True)
+class Component:
+    """One Airflow process and the file that remembers it."""
+
+    name: str
+
+    @property
+    def log(self) -> Path:
+        return LOGS / f"{self.name}.log"
+
+    @property
+    def record(self) -> Path:
+        return RUN / f"{self.name}.json"
+
+    def process(self) -> psutil.Process | None:
+        """Return the running process, None where there is none (or where the id now belongs to somebody else)."""
+        try:
+            record = json.loads(self.record.read_text(encoding="utf-8"))
+            process = psutil.Process(record["pid"])
+            same = abs(process.create_time() - record["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        except (OSError, ValueError, KeyError, psutil.Error):
+            return None
+        return process if same else None
+
+    def start(self) -> None:
+        """Start the process unless it runs already."""
+        if self.process():
+            return
+        for folder in (LOGS, RUN):
+            folder.mkdir(parents=True, exist_ok=True)
+        with self.log.open("a", encoding="utf-8") as output:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "airflow", self.name, *COMPONENTS[self.name]],
+                env=environment(),
+                cwd=settings.PROJECT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        created = psutil.Process(child.pid).create_time()
+        self.record.write_text(json.dumps({"pid": child.pid, "created": created}), encoding="utf-8")
+
+    def stop(self, patience: float = 15.0) -> None:
+        """End the process and everything it started: asked first, killed after `patience` seconds."""
+        process = self.process()
+        if process:
+            family = [process, *process.children(recursive=True)]
+            _signal_all([process], signal.SIGTERM)
+            _, left = psutil.wait_procs(family, timeout=patience)
+            _signal_all(left, signal.SIGKILL)
+            psutil.wait_procs(left, timeout=5)
+        self.record.unlink(missing_ok=True)
+
+
+def _signal_all(processes: list[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except psutil.Error:
+            continue
+
+
+def start() -> None:
+    """Start what does not run yet; `api.wait_until_healthy` then waits for it."""
+    for name in COMPONENTS:
+        Component(name).start()
+
+
+def stop() -> None:
+    """End all four, the scheduler first so that no new work begins, and wait until they are gone."""
+    order = ("scheduler", "triggerer", "dag-processor", "api-server")
+    for name in order:
+        Component(name).stop()
+
+
+def dead_component() -> Component | None:
+    """Return a component that was started and no longer runs, None when all is well."""
+    for name in COMPONENTS:
+        component = Component(name)
+        if component.record.exists() and not component.process():
+            return component
+    return None
+
+
+def end_of(log: Path, lines: int = 15) -> str:
+    """Return the last lines of a log file."""
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]) if log.exists() else ""

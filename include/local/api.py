@@ -1,0 +1,96 @@
+"""A small client of Airflow's public REST API (v2), for the stack on loopback: health, triggers, states and logs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from include.local import airflow
+
+FINISHED = ("success", "failed")
+
+
+class ApiError(RuntimeError):
+    """Airflow did not answer as it should; the message says what was asked."""
+
+
+class Api:
+    """A session with the api-server. Every login is an administrator here, so the token costs no password."""
+
+    def __init__(self, url: str = airflow.UI_URL) -> None:
+        self._client = httpx.Client(base_url=url, timeout=30, trust_env=False)
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Return the JSON of GET /api/v2<path>."""
+        return self._call("GET", path, params=query)
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Return the JSON of POST /api/v2<path>."""
+        return self._call("POST", path, json=body)
+
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        """Return the JSON of PATCH /api/v2<path>."""
+        return self._call("PATCH", path, json=body)
+
+    def health(self) -> dict[str, str]:
+        """Return the state of each Airflow component by name, {} while nothing answers."""
+        try:
+            answer = self._client.get("/api/v2/monitor/health")
+            return {name: part.get("status") or "unknown" for name, part in answer.json().items()}
+        except (httpx.HTTPError, ValueError, AttributeError):
+            return {}
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return every task instance of a run, mapped ones included."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.get(path, limit=100, offset=len(found))
+            found += page["task_instances"]
+            if not page["task_instances"] or len(found) >= page["total_entries"]:
+                return found
+
+    def error_of(self, task: dict[str, Any]) -> str:
+        """Return the last lines of a failed task's log that tell its error."""
+        path = f"/dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}/logs"
+        try:
+            log = self.get(f"{path}/{task['try_number']}", map_index=task["map_index"], full_content=True)
+        except ApiError as error:
+            return f"(its log could not be read: {error})"
+        lines = []
+        for entry in log.get("content", []):
+            for detail in entry.get("error_detail") or []:
+                lines.append(f"{detail.get('exc_type')}: {detail.get('exc_value')}")
+            if entry.get("level") in ("error", "critical"):
+                lines.append(str(entry.get("event", "")))
+        return "\n".join(lines[-12:]) or "(its log names no error)"
+
+    def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        for attempt in (1, 2):
+            try:
+                if "Authorization" not in self._client.headers or attempt == 2:
+                    token = self._client.get("/auth/token").json()["access_token"]
+                    self._client.headers["Authorization"] = f"Bearer {token}"
+                answer = self._client.request(method, f"/api/v2{path}", **arguments)
+            except (httpx.HTTPError, ValueError, KeyError) as error:
+                raise ApiError(f"{method} {path}: Airflow does not answer: {error!r}") from error
+            if answer.status_code != httpx.codes.UNAUTHORIZED:
+                break
+        if answer.is_error:
+            raise ApiError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
+        return answer.json()
+
+
+def wait_for(claim: Callable[[], bool], seconds: float, what: str, pause: float = 0.3) -> None:
+    """Return once claim() holds. Raises ApiError after `seconds`, or at once with its log when a component died."""
+    deadline = time.monotonic() + seconds
+    while not claim():
+        dead = airflow.dead_component()
+        if dead:
+            raise ApiError(f"Airflow's {dead.name} ended by itself. {dead.log} ends:\n{airflow.end_of(dead.log)}")
+        if time.monotonic() > deadline:
+            raise ApiError(f"{what}: not within {seconds:.0f} s; see the logs in {airflow.LOGS}")
+        time.sleep(pause)

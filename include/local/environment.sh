@@ -1,0 +1,58 @@
+#!/bin/sh
+# Build the Python environment: environment.sh FOLDER REQUIREMENTS
+# uv where it is there or can be installed from the package registry, else venv and pip. What is installed is remembered
+# by a checksum of the requirement files, so that a second call does nothing.
+set -eu
+
+folder=$1
+requirements=$2
+constraints=include/local/constraints.txt
+python=$folder/bin/python
+
+wanted=$(cat "$constraints" requirements.txt include/local/requirements.txt tests/requirements.txt | cksum)
+# The tests' environment holds the local stack's as well.
+for stamp in "$folder/installed-$(dirname "$requirements" | tr / -)" "$folder/installed-tests"; do
+    if [ -x "$python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then exit 0; fi
+done
+stamp=$folder/installed-$(dirname "$requirements" | tr / -)
+
+find_python() {
+    for name in ${PYTHON_FOR_ENV:-python3.12 python3.11 python3.13 python3}; do
+        if command -v "$name" >/dev/null 2>&1 &&
+            "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+            command -v "$name"
+            return
+        fi
+    done
+}
+
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+
+began=$(date +%s)
+echo "environment: installing into $folder (a few minutes where nothing is cached)" >&2
+uv=$(command -v uv || true)
+base=$(find_python)
+if ! "$python" -c pass 2>/dev/null; then
+    rm -rf "$folder"
+    if [ -n "$uv" ]; then
+        "$uv" venv --quiet --seed --python "${base:-3.12}" "$folder"
+    elif [ -n "$base" ]; then
+        "$base" -m venv "$folder" || fail "Python's venv module is incomplete: install it (Debian: python3-venv) or uv."
+    else
+        fail "No Python 3.11, 3.12 or 3.13 on PATH (dbt does not run on 3.14 yet): install one or uv, or name it with PYTHON_FOR_ENV=/path/to/python."
+    fi
+fi
+if [ -z "$uv" ] && "$python" -m pip install --quiet --disable-pip-version-check uv; then
+    uv=$folder/bin/uv
+fi
+if [ -n "$uv" ]; then
+    "$uv" pip install --quiet --python "$python" --requirement "$requirements" --constraint "$constraints"
+else
+    echo "environment: uv can't be had, so pip installs, which takes longer" >&2
+    "$python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements" --constraint "$constraints"
+fi
+echo "$wanted" >"$stamp"
+echo "environment: ready after $(($(date +%s) - began)) s" >&2

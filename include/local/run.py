@@ -1,0 +1,189 @@
+"""The main job: land what waits, move it, build the marts, all through Airflow, and say what came of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from include import landing, settings
+from include.local import airflow, stack
+from include.local.api import FINISHED, Api, wait_for
+from include.orchestration import landing_dag_id
+from include.status import format_status, read_status
+
+LANDING_LIMIT = float(settings.setting("RUN_TIMEOUT", "3600"))  # seconds for all landing, and again for the warehouse
+
+
+class PipelineError(Exception):
+    """A pipeline failed; the message holds each failed task with its own error."""
+
+
+@dataclass
+class Progress:
+    """One line on a terminal that is written over as things change; in a log, a line for each change."""
+
+    began: float = field(default_factory=time.monotonic)
+    last: str = ""
+
+    def show(self, text: str) -> None:
+        if text == self.last:
+            return
+        stamp = f"[{time.monotonic() - self.began:4.0f} s] "
+        if sys.stderr.isatty():
+            width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
+            sys.stderr.write("\r\033[K" + (stamp + text)[:width])
+            sys.stderr.flush()
+        else:
+            stack.say(stamp + text)
+        self.last = text
+
+    def end(self) -> None:
+        if sys.stderr.isatty() and self.last:
+            sys.stderr.write("\n")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How long a part of the run took, in seconds."""
+
+    name: str
+    seconds: float
+
+
+def run() -> list[Stage]:
+    """Start the stack, run every pipeline once and return the stages with their seconds. Raises PipelineError."""
+    began = time.monotonic()
+    stack.start()
+    stages = [Stage("stack", time.monotonic() - began)]
+    prepare_landing_files()
+    api = Api()
+    dags = [landing_dag_id(c.source, c.table) for c in landing.contracts() if c.is_landed]
+    progress = Progress()
+    wait_for(lambda: _are_parsed(api, [*dags, "warehouse"]), 120, "Airflow's reading of the DAG files")
+    since = datetime.now(UTC)
+    for dag_id in ["warehouse", *dags]:
+        api.patch(f"/dags/{dag_id}", {"is_paused": False})
+    runs = {dag_id: _trigger(api, dag_id) for dag_id in dags}
+    before = time.monotonic()
+    _follow(api, runs, progress, "landing")
+    stages.append(Stage("landing", time.monotonic() - before))
+    before = time.monotonic()
+    warehouse = {"warehouse": _warehouse_run(api, since)}
+    _follow(api, warehouse, progress, "warehouse")
+    took = time.monotonic() - before
+    tasks = api.task_instances("warehouse", warehouse["warehouse"])
+    dbt = _seconds([task for task in tasks if task["task_id"].startswith("dbt.")])
+    stages += [Stage("transfer", max(0.0, took - dbt)), Stage("dbt", dbt)]
+    return stages
+
+
+def report(stages: list[Stage]) -> str:
+    """Return the closing summary: what stands where, how long it took, and where to look next."""
+    now = read_status(settings.connection_uri("source_db"), settings.connection_uri("target_db"))
+    times = "  ".join(f"{stage.name} {stage.seconds:.0f} s" for stage in stages)
+    return "\n".join(
+        [
+            "",
+            format_status(now),
+            "",
+            f"seconds  {times}  total {sum(stage.seconds for stage in stages):.0f} s",
+            "",
+            f"Airflow UI  {airflow.UI_URL}",
+            f"dbt docs    `make docs` serves them on http://localhost:{settings.DOCS_PORT}",
+            f"source      psql {settings.SOURCE.uri()}",
+            f"target      psql {settings.TARGET.uri()}",
+            "",
+            "The stack stays up: `make status` says what runs, `make stop` ends it.",
+        ]
+    )
+
+
+def prepare_landing_files() -> None:
+    """Make the demo's landing files, unless LANDING_ROOT names real ones or an earlier run has made them."""
+    if settings.setting("LANDING_ROOT", ""):
+        return
+    from include import demo
+
+    marker = settings.LOCAL / "demo-files-made"
+    if not marker.exists():
+        demo.make_landing_files(settings.LANDING_ROOT)
+        marker.touch()
+
+
+def _are_parsed(api: Api, dag_ids: list[str]) -> bool:
+    errors = api.get("/importErrors", limit=10)["import_errors"]
+    if errors:
+        raise PipelineError(
+            "\n".join(f"{error['filename']} can't be imported:\n{error['stack_trace']}" for error in errors)
+        )
+    known = {dag["dag_id"] for dag in api.get("/dags", limit=100, exclude_stale=True)["dags"]}
+    return known.issuperset(dag_ids)
+
+
+def _trigger(api: Api, dag_id: str) -> str:
+    run_id: str = api.post(f"/dags/{dag_id}/dagRuns", {"logical_date": None})["dag_run_id"]
+    return run_id
+
+
+def _warehouse_run(api: Api, since: datetime) -> str:
+    """Return the warehouse run that the landed assets started, or start one by hand where nothing new had landed."""
+    query = {"start_date_gte": since.isoformat(), "order_by": "-run_after", "limit": 1}
+    events = api.get("/assets/events", timestamp_gte=since.isoformat(), limit=1)["total_entries"]
+    found: list[str] = []
+
+    def is_there() -> bool:
+        found[:] = [run["dag_run_id"] for run in api.get("/dags/warehouse/dagRuns", **query)["dag_runs"]]
+        return bool(found)
+
+    if events:
+        wait_for(is_there, 60, "the warehouse run that the landed assets start")
+        return found[0]
+    return _trigger(api, "warehouse")
+
+
+def _follow(api: Api, runs: dict[str, str], progress: Progress, what: str) -> None:
+    """Show how far the runs are until all have finished. Raises PipelineError with the failed tasks' own errors."""
+    states: dict[str, str] = {}
+
+    def have_finished() -> bool:
+        for dag_id, run_id in runs.items():
+            if states.get(dag_id) not in FINISHED:
+                states[dag_id] = api.get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
+        tasks = [task for dag_id, run_id in runs.items() for task in api.task_instances(dag_id, run_id)]
+        done = sum(task["state"] in ("success", "skipped", "failed", "upstream_failed") for task in tasks)
+        active = sorted({_name(task) for task in tasks if task["state"] in ("running", "up_for_retry")})
+        progress.show(f"{what}: {done} of {len(tasks)} tasks done{'; now ' + ', '.join(active[:4]) if active else ''}")
+        return all(state in FINISHED for state in states.values())
+
+    try:
+        wait_for(have_finished, LANDING_LIMIT, f"the end of {what}", pause=0.7)
+    finally:
+        progress.end()
+    failed = [dag_id for dag_id, state in states.items() if state == "failed"]
+    if failed:
+        raise PipelineError("\n\n".join(_failure(api, dag_id, runs[dag_id]) for dag_id in failed))
+
+
+def _failure(api: Api, dag_id: str, run_id: str) -> str:
+    lines = [f"{dag_id} failed ({airflow.UI_URL}/dags/{dag_id}/runs/{run_id})"]
+    for task in api.task_instances(dag_id, run_id):
+        if task["state"] == "failed":
+            lines.append(f"  task {_name(task)}:")
+            lines += [f"    {line}" for line in api.error_of(task).splitlines()]
+    return "\n".join(lines)
+
+
+def _name(task: dict[str, Any]) -> str:
+    label = task.get("rendered_map_index")
+    return f"{task['task_id']}[{label}]" if label else str(task["task_id"])
+
+
+def _seconds(tasks: list[dict[str, Any]]) -> float:
+    """Return the seconds from the first start to the last end among tasks."""
+    starts = [datetime.fromisoformat(task["start_date"]) for task in tasks if task["start_date"]]
+    ends = [datetime.fromisoformat(task["end_date"]) for task in tasks if task["end_date"]]
+    return (max(ends) - min(starts)).total_seconds() if starts and ends else 0.0

@@ -1,0 +1,214 @@
+"""Start, stop and look at the stack without Docker: three Postgres servers and Airflow.
+
+Starting is safe to repeat: what runs is left alone, and what a failed start has begun is ended again. A lock file
+keeps two starts or stops of one clone apart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+
+import psutil
+
+from include import settings
+from include.local import airflow
+from include.local.api import Api, wait_for
+from include.local.postgres import PostgresServer, Role, port_is_free
+
+# Small beside Airflow itself, and enough for the demo and for real files.
+SERVER_OPTIONS = {"shared_buffers": "256MB", "max_wal_size": "2GB", "jit": "off", "log_min_duration_statement": "5s"}
+
+
+class StackError(RuntimeError):
+    """The stack can't be started or stopped; the message says what is in the way and what to do."""
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal what goes on."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def locked() -> Iterator[None]:
+    """Hold this clone's lock, waiting for another start or stop of it to end."""
+    settings.LOCAL.mkdir(parents=True, exist_ok=True)
+    with (settings.LOCAL / "lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another start or stop of this clone is under way: waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def servers() -> list[tuple[settings.Server, PostgresServer]]:
+    """Return the three servers of the settings with the embedded server that stands for each."""
+    majors = {"airflow": settings.AIRFLOW_POSTGRES_MAJOR}
+    return [
+        (
+            server,
+            PostgresServer(
+                folder=settings.LOCAL / "databases" / server.name,
+                port=server.port,
+                major=majors.get(server.name, settings.POSTGRES_MAJOR),
+                superuser_password=server.password,
+                options=SERVER_OPTIONS,
+            ),
+        )
+        for server in (settings.SOURCE, settings.TARGET, settings.AIRFLOW_DB)
+    ]
+
+
+def start_databases(names: tuple[str, ...] = ("source", "target", "airflow")) -> list[str]:
+    """Start the named servers that do not run yet and return their names. Raises StackError for a taken port."""
+    wanted = [(server, embedded) for server, embedded in servers() if server.name in names]
+    idle = [(server, embedded) for server, embedded in wanted if not embedded.is_running()]
+    for server, _ in idle:
+        demand_port(server.port, server.port_variable, f"the {server.name} Postgres")
+
+    def start_one(pair: tuple[settings.Server, PostgresServer]) -> None:
+        server, embedded = pair
+        embedded.start([] if server.user == "postgres" else [Role(server.user, server.password, server.databases)])
+        if server.user == "postgres":
+            embedded.start([Role("postgres", server.password, server.databases)])
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(start_one, wanted))
+    return [server.name for server, _ in idle]
+
+
+def start() -> None:
+    """Bring the whole stack up and return when it is healthy. What this call began is ended when it fails."""
+    with locked():
+        began = time.monotonic()
+        if all(airflow.Component(name).process() for name in airflow.COMPONENTS) and _is_healthy(Api()):
+            start_databases()
+            say(f"stack: runs already, UI on {airflow.UI_URL}")
+            return
+        if not airflow.Component("api-server").process():
+            demand_port(settings.UI_PORT, settings.UI_PORT_VARIABLE, "the Airflow UI")
+        started: list[str] = []
+        try:
+            started = start_databases()
+            say(f"databases: up after {time.monotonic() - began:.0f} s")
+            with ThreadPoolExecutor() as pool:
+                manifest = pool.submit(make_manifest)
+                _migrate_once()
+                manifest.result()
+            airflow.start()
+            api = Api()
+            wait_for(lambda: _is_healthy(api), 180, "Airflow's health")
+            _ensure_pool(api)
+        except BaseException:
+            say("the start failed: ending what it had begun")
+            airflow.stop()
+            _stop_databases(started)
+            raise
+        say(f"Airflow: healthy after {time.monotonic() - began:.0f} s, UI on {airflow.UI_URL}")
+
+
+def stop() -> None:
+    """End Airflow and the databases, and whatever they left behind; nothing of this clone runs afterwards."""
+    with locked():
+        airflow.stop()
+        _stop_databases([server.name for server, _ in servers()])
+        left = _leftovers()
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        say("stack: stopped")
+
+
+def describe() -> list[dict[str, str]]:
+    """Return one row a part of the stack: its name, whether it runs, its process id and its port."""
+    rows = []
+    for server, embedded in servers():
+        pid = embedded.pid()
+        rows.append(_row(f"postgres {server.name}", pid, str(server.port)))
+    for name in airflow.COMPONENTS:
+        process = airflow.Component(name).process()
+        port = str(settings.UI_PORT) if name == "api-server" else ""
+        rows.append(_row(f"airflow {name}", process.pid if process else None, port))
+    return rows
+
+
+def demand_port(port: int, variable: str, what: str) -> None:
+    """Raise StackError, with the holder's name and the variable that moves the port, when a port is taken."""
+    if port_is_free(port):
+        return
+    holder = ""
+    with contextlib.suppress(psutil.Error):
+        pids = {c.pid for c in psutil.net_connections("tcp") if c.laddr and c.laddr.port == port and c.pid}
+        holder = ", ".join(f"{psutil.Process(pid).name()} (process {pid})" for pid in pids if pid)
+    raise StackError(
+        f"port {port}, meant for {what}, is taken{' by ' + holder if holder else ''}: "
+        f"stop that, or choose another with {variable}=<port>"
+    )
+
+
+def manifest_is_stale() -> bool:
+    """Return whether dbt's manifest is missing or older than a file of the dbt project."""
+    if not settings.DBT_MANIFEST.exists():
+        return True
+    made = settings.DBT_MANIFEST.stat().st_mtime
+    files = (path for path in settings.DBT_PROJECT.rglob("*.*") if path.suffix in (".sql", ".yml", ".md", ".csv"))
+    return any(path.stat().st_mtime > made for path in files if "target" not in path.parts)
+
+
+def make_manifest() -> None:
+    """Have dbt write the manifest that the warehouse DAG is rendered from, if it is stale. Raises StackError."""
+    if not manifest_is_stale():
+        return
+    command = [sys.executable, "-m", "include", "build", "--parse"]
+    done = subprocess.run(command, cwd=settings.PROJECT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise StackError(f"dbt can't parse the project in {settings.DBT_PROJECT}:\n{done.stdout}{done.stderr}")
+
+
+def _is_healthy(api: Api) -> bool:
+    health = api.health()
+    return all(health.get(name) == "healthy" for name in ("metadatabase", "scheduler", "triggerer", "dag_processor"))
+
+
+def _row(name: str, pid: int | None, port: str) -> dict[str, str]:
+    return {"part": name, "state": "running" if pid else "stopped", "pid": str(pid or ""), "port": port}
+
+
+def _migrate_once() -> None:
+    """Migrate Airflow's database unless this Airflow version already did so in this data folder."""
+    done = settings.LOCAL / "databases" / "airflow" / "migrated"
+    wanted = version("apache-airflow-core")
+    if not done.exists() or done.read_text() != wanted:
+        airflow.migrate()
+        done.write_text(wanted)
+
+
+def _ensure_pool(api: Api) -> None:
+    slots = int(settings.setting("TRANSFER_POOL_SLOTS", "2"))
+    pools = {pool["name"]: pool["slots"] for pool in api.get("/pools", limit=100)["pools"]}
+    if "transfer" not in pools:
+        api.post("/pools", {"name": "transfer", "slots": slots, "description": "tables that move at the same time"})
+
+
+def _stop_databases(names: list[str]) -> None:
+    stops: list[Callable[[], None]] = [embedded.stop for server, embedded in servers() if server.name in names]
+    with ThreadPoolExecutor() as pool:
+        for stopped in [pool.submit(stop_one) for stop_one in stops]:
+            stopped.result()
+
+
+def _leftovers() -> list[psutil.Process]:
+    """Return processes that run this clone's Airflow home and outlived their parents."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("AIRFLOW_HOME") == str(airflow.HOME) and process.pid != psutil.Process().pid:
+                found.append(process)
+    return found

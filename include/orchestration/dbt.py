@@ -1,0 +1,174 @@
+"""The dbt project as Airflow tasks: one `dbt build`, and one task a model that shows how the model and its tests fared.
+
+Cosmos' watcher mode runs a single dbt process (the producer) and gives each model a sensor. As they come, those
+sensors and their separate test tasks occupy a worker twice each, to defer and to resume, and starting a worker costs
+more than building a small model. Here a model's task starts in the triggerer, waits there for the model and its tests,
+and ends there (`start_from_trigger` and `TaskSuccessEvent`, both of Airflow 3). A worker is needed for failures only:
+it fails the task with dbt's message or, on a retry, builds that one model again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from airflow.sdk import TaskGroup
+from airflow.triggers.base import BaseTrigger, StartTriggerArgs, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
+from asgiref.sync import sync_to_async
+from cosmos import (
+    DbtTaskGroup,
+    ExecutionConfig,
+    ExecutionMode,
+    ProfileConfig,
+    ProjectConfig,
+    RenderConfig,
+)
+from cosmos.constants import DbtResourceType, InvocationMode, LoadMode
+from cosmos.dbt.graph import DbtNode
+from cosmos.listeners.dag_run_listener import EventStatus
+from cosmos.operators._watcher.aggregation import get_tests_status_xcom_key
+from cosmos.operators._watcher.state import (
+    get_status_xcom_key,
+    is_dbt_node_status_skipped,
+    is_dbt_node_status_success,
+    is_producer_task_terminated,
+)
+from cosmos.operators._watcher.triggerer import WatcherEventReason
+from cosmos.operators.watcher import DbtRunWatcherOperator
+from cosmos.profiles import PostgresUserPasswordProfileMapping
+
+from include import settings
+
+POLL = timedelta(seconds=1)
+
+
+def build_group(group_id: str, default_args: dict[str, Any] | None = None) -> TaskGroup:
+    """Return a task group that builds the whole dbt project on the connection target_db, a task a model."""
+    group = DbtTaskGroup(
+        group_id=group_id,
+        project_config=ProjectConfig(
+            dbt_project_path=settings.DBT_PROJECT,
+            manifest_path=settings.DBT_MANIFEST,
+            project_name="warehouse",
+            install_dbt_deps=False,
+        ),
+        profile_config=ProfileConfig(
+            profile_name="warehouse",
+            target_name="airflow",
+            profile_mapping=PostgresUserPasswordProfileMapping(
+                conn_id="target_db", profile_args={"schema": "marts", "threads": 4}
+            ),
+        ),
+        execution_config=ExecutionConfig(
+            execution_mode=ExecutionMode.WATCHER,
+            invocation_mode=InvocationMode.DBT_RUNNER,
+            setup_operator_args={"retries": 0},  # the models' own tasks retry, one by one
+        ),
+        render_config=RenderConfig(
+            load_method=LoadMode.DBT_MANIFEST,
+            node_converters=dict.fromkeys((DbtResourceType.MODEL, DbtResourceType.SNAPSHOT), _one_task),
+            emit_datasets=False,
+        ),
+        operator_args={"install_deps": False},
+        default_args=default_args or {},
+    )
+    for task in group.iter_tasks():
+        if isinstance(task, ModelTask):
+            task.start_from_trigger = True
+            task.start_trigger_args = StartTriggerArgs(
+                trigger_cls=f"{ModelTrigger.__module__}.{ModelTrigger.__qualname__}",
+                trigger_kwargs={
+                    "node": task.model_unique_id,
+                    "has_tests": task.has_tests,
+                    "producer": task.producer_task_id,
+                },
+                next_method="execute_complete",
+                next_kwargs=None,
+                timeout=None,
+            )
+    return group
+
+
+class ModelTask(DbtRunWatcherOperator):
+    """A model with its tests; what a retry runs is `dbt build` of that model alone."""
+
+    base_cmd: ClassVar[list[str]] = ["build"]
+
+    def __init__(self, *, has_tests: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.has_tests = has_tests
+
+
+def _one_task(*, dag: Any, task_group: Any, node: DbtNode, task_args: dict[str, Any], **_: Any) -> ModelTask:
+    return ModelTask(
+        task_id=node.name,
+        dag=dag,
+        task_group=task_group,
+        extra_context={"dbt_node_config": node.context_dict},
+        has_tests=bool(node.has_test),
+        **task_args,
+    )
+
+
+class ModelTrigger(BaseTrigger):
+    """Wait in the triggerer until the producer has reported a dbt node and its tests."""
+
+    def __init__(self, node: str, has_tests: bool, producer: str) -> None:
+        super().__init__()
+        self.node = node
+        self.has_tests = has_tests
+        self.producer = producer
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        names = ("node", "has_tests", "producer")
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event: the task's success or skip, or else what a worker needs to fail it or build it again."""
+        retried = self.task_instance.try_number > 1
+        while True:
+            # The producer's state is read first: a report that is missing after the producer has ended won't come.
+            over = is_producer_task_terminated(await self._producer_state())
+            if over and retried:
+                break
+            status = await self._report(get_status_xcom_key(self.node))
+            model = status and status.get("status")
+            tests = await self._report(get_tests_status_xcom_key(self.node)) if model and self.has_tests else None
+            if is_dbt_node_status_skipped(model):
+                yield TaskSkippedEvent()
+                return
+            if is_dbt_node_status_success(model) and (not self.has_tests or is_dbt_node_status_success(tests)):
+                yield TaskSuccessEvent()
+                return
+            if (model and not is_dbt_node_status_success(model)) or tests:
+                yield self._failure(WatcherEventReason.NODE_FAILED)
+                return
+            if over:
+                yield self._failure(WatcherEventReason.PRODUCER_FAILED)
+                return
+            await asyncio.sleep(POLL.total_seconds())
+        yield self._failure(WatcherEventReason.PRODUCER_SKIPPED)  # Cosmos' word for: build this node on its own
+
+    @staticmethod
+    def _failure(reason: WatcherEventReason) -> TriggerEvent:
+        return TriggerEvent({"status": EventStatus.FAILED.value, "reason": reason.value})
+
+    async def _report(self, key: str) -> Any:
+        from airflow.sdk.execution_time.xcom import XCom
+
+        ti = self.task_instance
+        return await sync_to_async(XCom.get_one)(
+            run_id=ti.run_id, key=key, task_id=self.producer, dag_id=ti.dag_id, map_index=-1
+        )
+
+    async def _producer_state(self) -> str | None:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        ti = self.task_instance
+        states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+            dag_id=ti.dag_id, task_ids=[self.producer], run_ids=[ti.run_id]
+        )
+        state = states.get(ti.run_id, {}).get(self.producer)
+        return None if state is None else str(state)

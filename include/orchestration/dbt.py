@@ -4,12 +4,17 @@ Cosmos' watcher mode runs a single dbt process (the producer) and gives each mod
 sensors and their separate test tasks occupy a worker twice each, to defer and to resume, and starting a worker costs
 more than building a small model. Here a model's task starts in the triggerer, waits there for the model and its tests,
 and ends there (`start_from_trigger` and `TaskSuccessEvent`, both of Airflow 3). A worker is needed for failures only:
-it fails the task with dbt's message or, on a retry, builds that one model again.
+it fails the task with dbt's message or, on a retry, builds that one model again. For the same reason the producer
+reports the end of each model and of its tests, and not every event of every node.
+
+The names imported from `cosmos.operators._watcher` are Cosmos' own; requirements.txt pins the version they were read in.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -28,15 +33,17 @@ from cosmos import (
 from cosmos.constants import DbtResourceType, InvocationMode, LoadMode
 from cosmos.dbt.graph import DbtNode
 from cosmos.listeners.dag_run_listener import EventStatus
-from cosmos.operators._watcher.aggregation import get_tests_status_xcom_key
+from cosmos.operators._watcher.aggregation import get_tests_status_xcom_key, push_test_result_or_aggregate
+from cosmos.operators._watcher.base import _log_dbt_msg, _rewrite_upstream_failure_skip_status
 from cosmos.operators._watcher.state import (
     get_status_xcom_key,
     is_dbt_node_status_skipped,
     is_dbt_node_status_success,
+    is_dbt_node_status_terminal,
     is_producer_task_terminated,
 )
 from cosmos.operators._watcher.triggerer import WatcherEventReason
-from cosmos.operators.watcher import DbtRunWatcherOperator
+from cosmos.operators.watcher import DbtProducerWatcherOperator, DbtRunWatcherOperator
 from cosmos.profiles import PostgresUserPasswordProfileMapping
 
 from include import settings
@@ -75,7 +82,9 @@ def build_group(group_id: str, default_args: dict[str, Any] | None = None) -> Ta
         default_args=default_args or {},
     )
     for task in group.iter_tasks():
-        if isinstance(task, ModelTask):
+        if isinstance(task, DbtProducerWatcherOperator):
+            task._make_parse_callable = functools.partial(functools.partial, _report_event, producer=task)
+        elif isinstance(task, ModelTask):
             task.start_from_trigger = True
             task.start_trigger_args = StartTriggerArgs(
                 trigger_cls=f"{ModelTrigger.__module__}.{ModelTrigger.__qualname__}",
@@ -110,6 +119,25 @@ def _one_task(*, dag: Any, task_group: Any, node: DbtNode, task_args: dict[str, 
         has_tests=bool(node.has_test),
         **task_args,
     )
+
+
+def _report_event(line: str, extra_kwargs: dict[str, Any], *, producer: DbtProducerWatcherOperator) -> None:
+    """Log one event of dbt and, when it ends a model or the last test of one, tell that model's task."""
+    event = json.loads(line)
+    if event["info"].get("level") != "debug":
+        _log_dbt_msg(event)
+    node = event.get("data", {}).get("node_info", {})
+    name = node.get("unique_id")
+    status = _rewrite_upstream_failure_skip_status(
+        event, name, node.get("node_status"), producer._upstream_failure_skipped_ids
+    )
+    if not is_dbt_node_status_terminal(status):
+        return
+    ti = extra_kwargs["context"]["ti"]
+    if node.get("resource_type") == "test":
+        push_test_result_or_aggregate(name, status, producer.tests_per_model, producer.test_results_per_model, ti)
+    elif node.get("resource_type") in ("model", "snapshot"):
+        ti.xcom_push(key=get_status_xcom_key(name), value={"status": status, "outlet_uris": []})
 
 
 class ModelTrigger(BaseTrigger):

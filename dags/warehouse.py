@@ -1,0 +1,94 @@
+"""The `warehouse` DAG: move the source tables to the target, build the dbt project there, say what came of it."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Asset, AssetAny, Metadata, Param, get_current_context, task
+
+from include import landing, status, transfer
+from include.orchestration import DEFAULT_ARGS, connection_uri, landed_asset_uri, landing_dag_id
+from include.orchestration.dbt import build_group
+
+DOC = """
+### Warehouse
+
+Runs when a landing DAG has loaded new rows, or by hand.
+
+1. **plan_transfer** waits for landing that is going on, then lists the tables and how each one will travel.
+2. **transfer** moves one table a task from source_db to `raw_<source>` in target_db; each swaps in whole or not at all.
+3. **dbt** builds staging, intermediate and marts; a task a model, its tests included.
+4. **summary** counts what stands in each mart.
+
+Triggered by hand it takes `tables` (patterns such as `retail.*`) and `full` (move every row again).
+"""
+
+contracts = landing.contracts()
+landed = [contract for contract in contracts if contract.is_landed]
+raw = Asset(name="target_db.raw", uri="postgres://target_db/target_db/raw/all", group="warehouse")
+marts = Asset(name="target_db.marts", uri="postgres://target_db/target_db/marts/all", group="warehouse")
+
+with DAG(
+    dag_id="warehouse",
+    description="Moves the source tables to the target and builds the marts",
+    doc_md=DOC,
+    schedule=AssetAny(*(Asset(uri=landed_asset_uri(c.source, c.table)) for c in landed)),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    tags=["warehouse", "transfer", "dbt"],
+    params={
+        "tables": Param(sorted({f"{c.source}.*" for c in contracts}), type="array", items={"type": "string"}),
+        "full": Param(False, type="boolean", description="Move every row, also where changes alone would do"),
+    },
+):
+
+    @task
+    def plan_transfer(landing_dags: list[str]) -> list[dict[str, Any]]:
+        """List the tables to move, once the landing that is under way has ended (for at most ten minutes)."""
+        context = get_current_context()
+        deadline = time.monotonic() + 600
+        while time.monotonic() < deadline and any(
+            context["ti"].get_dr_count(dag_id=dag_id, states=["queued", "running"]) for dag_id in landing_dags
+        ):
+            time.sleep(1)
+        plans = transfer.plan(
+            connection_uri("source_db"),
+            connection_uri("target_db"),
+            include=context["params"]["tables"],
+            full=context["params"]["full"],
+            schema_prefix="raw_",
+        )
+        for plan in plans:
+            print(f"{plan.source}: {plan.mode}, {plan.reason}")
+        return [plan.to_json() for plan in plans]
+
+    @task(pool="transfer", map_index_template="{{ table }}", execution_timeout=timedelta(hours=6))
+    def transfer_table(plan: dict[str, Any]) -> dict[str, Any]:
+        """Move one table, whole or not at all."""
+        context = get_current_context()
+        table = transfer.TablePlan.from_json(plan)
+        context["table"] = table.source
+        result = transfer.transfer_table(
+            connection_uri("source_db"), connection_uri("target_db"), table, run_id=context["run_id"]
+        )
+        return result.to_json()
+
+    @task(outlets=[raw])
+    def transferred(results: Any) -> Any:
+        """Say that every table is across."""
+        tables = list(results)
+        print(status.format_table(["source", "mode", "rows", "seconds", "verdict"], tables))
+        yield Metadata(raw, {"tables": len(tables), "rows": sum(table["rows"] for table in tables)})
+
+    @task(outlets=[marts])
+    def summary() -> Any:
+        """Count the rows of each mart."""
+        rows = status.count_marts(connection_uri("target_db"))
+        print(status.format_table(["mart", "rows"], [{"mart": name, "rows": count} for name, count in rows.items()]))
+        yield Metadata(marts, rows)
+
+    moved = transfer_table.expand(plan=plan_transfer([landing_dag_id(c.source, c.table) for c in landed]))
+    transferred(moved) >> build_group("dbt") >> summary()

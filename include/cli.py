@@ -1,0 +1,58 @@
+"""The command line `python -m include`: every stage without Airflow.
+
+Connections come from AIRFLOW_CONN_SOURCE_DB and AIRFLOW_CONN_TARGET_DB (postgresql:// URIs), else the demo's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+import psycopg
+
+from include import build, landing, settings, transfer
+from include.status import format_status, read_status
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all verbs; each stage adds its own."""
+    parser = argparse.ArgumentParser(
+        prog="python -m include",
+        description="Lands files in the source Postgres, moves its tables to the target, builds the marts there.",
+        epilog="Connections: AIRFLOW_CONN_SOURCE_DB and AIRFLOW_CONN_TARGET_DB as postgresql:// URIs, "
+        "else the demo's databases on this machine.",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    landing.add_commands(verbs)
+    transfer.add_commands(verbs)
+    build.add_commands(verbs)
+    status = verbs.add_parser(
+        "status",
+        help="say what has landed, been transferred and stands in the marts",
+        description="Counts the files and rows landed, the rows transferred and the rows of each mart.",
+    )
+    status.set_defaults(handler=_status)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code; an expected error is one sentence on stderr, not a traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    args = make_parser().parse_args(arguments)
+    try:
+        return int(args.handler(args))
+    except (landing.LandingError, transfer.TransferError, ValueError, KeyError) as error:
+        print(error.args[0] if error.args else error, file=sys.stderr)
+    except psycopg.OperationalError as error:
+        print(f"a database can't be reached: {error}\nDoes the stack run? `make status` says.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 1
+
+
+def _status(args: argparse.Namespace) -> int:
+    print(format_status(read_status(settings.connection_uri("source_db"), settings.connection_uri("target_db"))))
+    return 0

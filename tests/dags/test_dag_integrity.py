@@ -1,0 +1,73 @@
+"""Every DAG file imports, and every DAG keeps the habits that the people who run it rely on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+
+from include import settings
+
+FILES = sorted((settings.PROJECT / "dags").glob("*.py"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def manifest() -> None:
+    """The dbt manifest that the warehouse DAG is rendered from, as a fresh clone makes it."""
+    from include.local.stack import make_manifest
+
+    make_manifest()
+
+
+@pytest.fixture(scope="session")
+def dagbag(manifest: None) -> DagBag:
+    return DagBag(str(settings.PROJECT / "dags"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_file_imports_and_holds_dags(dagbag: DagBag, file: Path) -> None:
+    assert {name: error for name, error in dagbag.import_errors.items() if name.endswith(file.name)} == {}
+    assert [dag.dag_id for dag in dagbag.dags.values() if Path(dag.fileloc).name == file.name]
+
+
+def test_expected_dags_are_there(dagbag: DagBag) -> None:
+    landing_dags = {"land_retail_customers", "land_retail_products", "land_retail_transactions"}
+    assert landing_dags | {"land_retail_erasure_requests", "land_services_events", "warehouse"} <= set(dagbag.dag_ids)
+
+
+def test_every_dag_is_documented_owned_and_safe_to_repeat(dagbag: DagBag) -> None:
+    for dag in dagbag.dags.values():
+        assert dag.description and dag.doc_md and dag.tags, dag.dag_id
+        assert dag.catchup is False, dag.dag_id
+        assert dag.max_active_runs == 1, dag.dag_id
+        for task in dag.tasks:
+            assert task.owner != "airflow", f"{dag.dag_id}.{task.task_id}"
+            if not task.task_id.startswith("dbt."):  # one dbt build, whose models retry one by one
+                assert task.retries >= 1, f"{dag.dag_id}.{task.task_id}"
+
+
+def test_every_model_is_a_task_that_starts_in_the_triggerer(dagbag: DagBag) -> None:
+    models = {path.stem for path in (settings.DBT_PROJECT / "models").rglob("*.sql")}
+    tasks = {task.task_id.removeprefix("dbt."): task for task in dagbag.dags["warehouse"].tasks}
+    assert models <= set(tasks)
+    for model in models:
+        assert tasks[model].start_from_trigger, model
+        assert tasks[model].retries >= 1, model
+
+
+def test_parsing_reads_no_database() -> None:
+    """The DAG files parse in an environment where every connection leads nowhere."""
+    nowhere = "postgresql://nobody:nothing@127.0.0.1:1/none"
+    code = (
+        "from airflow.dag_processing.dagbag import DagBag; bag = DagBag('dags');"
+        "assert not bag.import_errors, bag.import_errors; assert len(bag.dags) > 5"
+    )
+    environment = {**os.environ, "AIRFLOW_CONN_SOURCE_DB": nowhere, "AIRFLOW_CONN_TARGET_DB": nowhere}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=settings.PROJECT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -1,0 +1,36 @@
+with
+
+source as (
+
+    select * from {{ source('raw_retail', 'customers') }}
+
+),
+
+newest as (
+
+    select distinct on (id) *
+    from source
+    order by id asc, _xid desc, _file desc, _line desc
+
+),
+
+final as (
+
+    select
+        id as customer_id,
+        first_name,
+        last_name,
+        email,
+        date_of_birth,
+        phone_number,
+        segment,
+        address,
+        city,
+        country,
+        postcode,
+        last_change as last_changed_on
+    from newest
+
+)
+
+select * from final

@@ -1,0 +1,35 @@
+with
+
+source as (
+
+    select * from {{ source('raw_services', 'events') }}
+
+),
+
+newest as (
+
+    select distinct on (event_id)
+        *,
+        -- one match for the whole text: a part that is not as agreed makes all four null, never a shifted value
+        regexp_match(meta_data, '^([0-9]{1,9})_([^_]+)_([^_]+)_([0-9]+(?:[.][0-9]+)?)$') as service
+    from source
+    order by event_id asc, _xid desc, _file desc, _line desc
+
+),
+
+final as (
+
+    select
+        event_id,
+        event_type,
+        professional_id_anonymized as professional_id,
+        created_at as occurred_at,
+        service[1]::integer as service_id,
+        service[2] as service_name_nl,
+        service[3] as service_name_en,
+        service[4]::numeric as lead_fee
+    from newest
+
+)
+
+select * from final

@@ -32,14 +32,14 @@ class Column:
     name: str
     type: str
     source: tuple[str, ...]
-    property: SchemaProperty
+    spec: SchemaProperty
     required: bool
     is_key: bool
     personal: str | None  # kind of personal value: email, first_name, pseudonym, ...; None for the others
 
     @property
     def description(self) -> str:
-        return self.property.description or ""
+        return self.spec.description or ""
 
     @property
     def path(self) -> str:
@@ -94,7 +94,7 @@ class Contract:
     def key(self) -> tuple[str, ...]:
         """Names of the key's columns, in the contract's order of the key."""
         keyed = [column for column in self.columns if column.is_key]
-        return tuple(c.name for c in sorted(keyed, key=lambda c: c.property.primaryKeyPosition or 0))
+        return tuple(c.name for c in sorted(keyed, key=lambda c: c.spec.primaryKeyPosition or 0))
 
     @property
     def is_landed(self) -> bool:
@@ -199,7 +199,7 @@ def _columns(
             name=prop.physicalName or prop.name.replace("-", "_"),
             type=prop.physicalType,
             source=source,
-            property=prop,
+            spec=prop,
             required=required and bool(prop.required),
             is_key=bool(prop.primaryKey),
             personal=custom(prop.customProperties, "personal", "other" if prop.classification == "personal" else None),

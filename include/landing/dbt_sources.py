@@ -74,9 +74,9 @@ def _column(column: Column, contract: Contract) -> dict[str, Any]:
     tests: list[Any] = ["not_null"] if column.required else []
     if contract.path is None and contract.key == (column.name,):
         tests.append("unique")
-    if column.property.enum:
-        values = [entry.value for entry in column.property.enum]
-        quoted = {"quote": False} if column.property.logicalType in ("integer", "number") else {}
+    if column.spec.enum:
+        values = [entry.value for entry in column.spec.enum]
+        quoted = {"quote": False} if column.spec.logicalType in ("integer", "number") else {}
         tests.append({"accepted_values": {"arguments": {"values": values, **quoted}}})
     described: dict[str, Any] = {"name": column.name, "description": column.description}
     if column.personal:

@@ -1,5 +1,6 @@
 """Landing: files and URLs into source_db, under a contract. No valid row is lost, none gets in twice, no bad one."""
 
+from include.landing.commands import add_commands
 from include.landing.contracts import Contract, ContractError, contracts
 from include.landing.files import FileError, batches, pending_files
 from include.landing.load import FileResult, LandingError, LandResult, judge, land
@@ -12,6 +13,7 @@ __all__ = [
     "FileResult",
     "LandResult",
     "LandingError",
+    "add_commands",
     "batches",
     "contracts",
     "ensure_tables",

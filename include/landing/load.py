@@ -14,6 +14,7 @@ import re
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -151,8 +152,17 @@ def land(
     return result
 
 
-def judge(contract: Contract, paths: list[str], *, root: str = settings.LANDING_ROOT) -> LandResult:
-    """Read and judge files without a database and without touching them; rows_loaded counts the valid rows."""
+def judge(
+    contract: Contract,
+    paths: list[str],
+    *,
+    root: str = settings.LANDING_ROOT,
+    show: Callable[[str], None] | None = None,
+) -> LandResult:
+    """Judge files without a database and without touching them; rows_loaded counts the valid rows.
+
+    `show` is given a sentence for each row that would be refused.
+    """
     begun = time.monotonic()
     schema = RowSchema(contract)
     codes: Counter[str] = Counter()
@@ -163,6 +173,9 @@ def judge(contract: Contract, paths: list[str], *, root: str = settings.LANDING_
                 check_at_rest(file)
                 valid = _read(schema, file, hash_of(file), _Discard(), rejects)
                 codes.update(rejects.codes)
+                if show is not None:
+                    for line, code, _, reason, _ in rejects:
+                        show(f"{contract.name}: {path} line {line}: {code}: {reason}")
                 counts = (valid + rejects.count, valid, 0, rejects.count)
                 if _is_too_bad(contract, *counts):
                     results.append(FileResult(path, "held", *counts, _held_note(contract, *counts)))
@@ -388,15 +401,19 @@ class _Rejects:
         kept = [line.number, problems[0].code, problems[0].field, reason, row]
         self._kept.write(orjson.dumps(kept) + b"\n")
 
+    def __iter__(self) -> Iterator[tuple[int, str, str, str, str]]:
+        """Give line, code, field, reason and row of each."""
+        self._kept.seek(0)
+        return (tuple(orjson.loads(line)) for line in self._kept)
+
     def write(self, connection: Connection, contract: Contract, path: str, sha256: str) -> None:
         """Copy the rows to landing.rejects, in the transaction that is open."""
         if not self.count:
             return
-        self._kept.seek(0)
         columns = 'dataset, path, sha256, line, code, field, reason, "row"'
         with connection.cursor().copy(f"copy landing.rejects ({columns}) from stdin") as copy:
-            for line in self._kept:
-                copy.write_row((contract.name, path, sha256, *orjson.loads(line)))
+            for kept in self:
+                copy.write_row((contract.name, path, sha256, *kept))
 
 
 def _is_too_bad(contract: Contract, read: int, valid: int, duplicate: int, rejected: int) -> bool:

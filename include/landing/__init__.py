@@ -1,0 +1,23 @@
+"""Landing: files and URLs into source_db, under a contract. No valid row is lost, none gets in twice, no bad one."""
+
+from include.landing.commands import add_commands
+from include.landing.contracts import Contract, ContractError, contracts
+from include.landing.files import FileError, batches, pending_files
+from include.landing.load import FileResult, LandingError, LandResult, judge, land
+from include.landing.tables import ensure_tables
+
+__all__ = [
+    "Contract",
+    "ContractError",
+    "FileError",
+    "FileResult",
+    "LandResult",
+    "LandingError",
+    "add_commands",
+    "batches",
+    "contracts",
+    "ensure_tables",
+    "judge",
+    "land",
+    "pending_files",
+]

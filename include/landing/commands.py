@@ -1,0 +1,153 @@
+"""The verbs of landing: `python -m include land`, `rejects` and `contract`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import psycopg
+
+from include import settings
+from include.landing import dbt_sources
+from include.landing.contracts import contracts, select
+from include.landing.files import batches, pending_files
+from include.landing.load import LandingError, LandResult, judge, land
+from include.landing.tables import ensure_tables
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # argparse has no public name for it
+
+
+def add_commands(subparsers: Subparsers) -> None:
+    """Add `land`, `rejects` and `contract`; each handler takes the parsed arguments and returns the exit code."""
+    _add_land(subparsers)
+    _add_rejects(subparsers)
+    _add_contract(subparsers)
+
+
+def _add_land(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser(
+        "land",
+        help="load landing files into source_db, each once",
+        description="Load the files below the landing root into source_db, as their contracts say, and move them to "
+        "the archive. Bad rows go to landing.rejects. Files that were landed before are recognised by their content.",
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="SOURCE[.DATASET]", help="what to land; all sources where none is named"
+    )
+    parser.add_argument("--root", default=settings.LANDING_ROOT, help="folder or URL of the files (%(default)s)")
+    parser.add_argument("--archive", help="folder or URL that landed files move to (ARCHIVE_ROOT, else <root>_archive)")
+    parser.add_argument("--dry-run", action="store_true", help="judge the files and print what would be refused")
+    parser.set_defaults(handler=_land)
+
+
+def _land(args: argparse.Namespace) -> int:
+    chosen = select(args.names, contracts())
+    archive = args.archive or (
+        settings.ARCHIVE_ROOT if args.root == settings.LANDING_ROOT else args.root.rstrip("/") + "_archive"
+    )
+    failed = False
+    if not args.dry_run:
+        ensure_tables(chosen, settings.connection_uri("source_db"))
+    for contract in chosen:
+        for paths in batches(pending_files(contract, args.root), args.root):
+            if args.dry_run:
+                result = judge(contract, paths, root=args.root, show=print)
+            else:
+                try:
+                    uri = settings.connection_uri("source_db")
+                    result = land(contract, paths, source_uri=uri, root=args.root, archive=archive)
+                except LandingError as error:
+                    result = error.result
+            _print(result)
+            failed = failed or bool(result.errors)
+    return 1 if failed else 0
+
+
+def _print(result: LandResult) -> None:
+    print(result)
+    for file in result.files:
+        if file.status == "known":
+            print(f"  {file.path} {file.note}")
+    for error in result.errors:
+        print(f"  {error}", file=sys.stderr)
+
+
+def _add_rejects(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser(
+        "rejects",
+        help="look at refused rows",
+        description="Look at the rows that landing refused. `show` prints them as they came: they may hold personal "
+        "values.",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    listing = verbs.add_parser("list", help="count refused rows by file, code and field")
+    show = verbs.add_parser("show", help="print refused rows, with line and reason")
+    for verb in (listing, show):
+        verb.add_argument("names", nargs="*", metavar="SOURCE[.DATASET]", help="which ones; all where none is named")
+        verb.add_argument("--path", help="only of this file (path below the landing root)")
+        verb.add_argument("--code", help="only with this code, such as required or rule.lines_add_up")
+    show.add_argument("--limit", type=int, default=20, help="so many rows at most (%(default)s)")
+    listing.set_defaults(handler=_list_rejects)
+    show.set_defaults(handler=_show_rejects)
+
+
+_CHOSEN = (
+    " from landing.rejects where dataset = any(%(datasets)s) and path = coalesce(%(path)s, path)"
+    " and code = coalesce(%(code)s, code)"
+)
+
+
+def _chosen(args: argparse.Namespace) -> dict[str, object]:
+    datasets = [contract.name for contract in select(args.names, contracts())]
+    return {"datasets": datasets, "path": args.path, "code": args.code, "limit": getattr(args, "limit", None)}
+
+
+def _list_rejects(args: argparse.Namespace) -> int:
+    ensure_tables([], settings.connection_uri("source_db"))
+    with psycopg.connect(settings.connection_uri("source_db")) as connection:
+        rows = connection.execute(
+            "select dataset, path, code, field, count(*), min(line)"
+            + _CHOSEN
+            + " group by 1, 2, 3, 4 order by 1, 2, 6",
+            _chosen(args),
+        ).fetchall()
+    _print_table(("dataset", "file", "code", "field", "rows", "first line"), rows)
+    return 0
+
+
+def _show_rejects(args: argparse.Namespace) -> int:
+    ensure_tables([], settings.connection_uri("source_db"))
+    with psycopg.connect(settings.connection_uri("source_db")) as connection:
+        rows = connection.execute(
+            'select dataset, path, line, code, reason, "row"' + _CHOSEN + " order by 1, 2, 3 limit %(limit)s",
+            _chosen(args),
+        ).fetchall()
+    for dataset, path, line, code, reason, row in rows:
+        print(f"{dataset}: {path} line {line}: {code}: {reason}\n    {row}")
+    return 0
+
+
+def _print_table(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+    cells = [header, *(tuple(str(value) for value in row) for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    for row in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _add_contract(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser("contract", help="work on the contracts", description="Work on the data contracts.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    sources = verbs.add_parser("sources", help="compare the dbt sources with the contracts, or write them")
+    sources.add_argument("--write", action="store_true", help="write the files that differ")
+    sources.set_defaults(handler=_contract_sources)
+
+
+def _contract_sources(args: argparse.Namespace) -> int:
+    paths = dbt_sources.write() if args.write else dbt_sources.differing()
+    for path in paths:
+        print(f"{'written' if args.write else 'differs'}: {path.relative_to(settings.PROJECT)}")
+    if paths and not args.write:
+        print("run `python -m include contract sources --write`", file=sys.stderr)
+    return 1 if paths and not args.write else 0

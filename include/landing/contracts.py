@@ -1,0 +1,206 @@
+"""Data contracts: one YAML file a dataset, in the Open Data Contract Standard, read into what landing works with.
+
+`contracts()` opens no connection and takes milliseconds, because DAG files call it whenever they are parsed. The file
+include/contracts/<source>/<dataset>.yaml describes the row as it arrives; `physicalName` and `physicalType` say which
+column of which table holds a value. An object without a physicalType has no column itself: its properties have. An
+array or object with one (jsonb) is one column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard, SchemaProperty
+
+from include import settings
+
+MAX_ROW_BYTES = 16 * 1024 * 1024  # of a contract that does not say: one line of a file may be this long
+
+
+class ContractError(ValueError):
+    """A contract can't be used; the message names the file, the place in it and what to write there."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table, and where in an arriving row its value lies."""
+
+    name: str
+    type: str
+    source: tuple[str, ...]
+    spec: SchemaProperty
+    required: bool
+    is_key: bool
+    personal: str | None  # kind of personal value: email, first_name, pseudonym, ...; None for the others
+
+    @property
+    def description(self) -> str:
+        return self.spec.description or ""
+
+    @property
+    def path(self) -> str:
+        """The place of the value in the row, as people write it: purchases.total_cost."""
+        return ".".join(self.source)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule about several values of a row: a JSON schema, or the sum of products that must equal a total."""
+
+    name: str
+    engine: str
+    description: str
+    implementation: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a valid row of one dataset is, where its files come from, how often, and which table holds it."""
+
+    source: str
+    dataset: str
+    table: str
+    version: str
+    schedule: str | None  # cron, UTC
+    description: str
+    owner: str
+    tags: tuple[str, ...]
+    columns: tuple[Column, ...]
+    properties: tuple[SchemaProperty, ...]
+    rules: tuple[Rule, ...]
+    path: str | None  # glob below the landing root; None for a table that an application owns
+    format: str  # json (one object a line) or csv
+    delimiter: str
+    url_setting: str | None  # the setting that holds the URL, for a dataset that is fetched
+    max_bad_rows: int
+    max_bad_percent: float
+    max_row_bytes: int
+    file: Path
+
+    @property
+    def name(self) -> str:
+        """<source>.<dataset>, the dataset's name in commands, logs and landing.files."""
+        return f"{self.source}.{self.dataset}"
+
+    @property
+    def schema(self) -> str:
+        return self.source
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Names of the key's columns, in the contract's order of the key."""
+        keyed = [column for column in self.columns if column.is_key]
+        return tuple(c.name for c in sorted(keyed, key=lambda c: c.spec.primaryKeyPosition or 0))
+
+    @property
+    def is_landed(self) -> bool:
+        """Whether files of this dataset are landed; False for a table that an application owns."""
+        return self.path is not None and self.url_setting is None
+
+
+def contracts(folder: Path = settings.CONTRACTS) -> list[Contract]:
+    """Return every contract below a folder, by name. Raises ContractError for the first one that can't be used."""
+    return sorted((read_contract(file) for file in folder.glob("*/*.yaml")), key=lambda contract: contract.name)
+
+
+def select(names: list[str], among: list[Contract]) -> list[Contract]:
+    """Return the landed contracts called by SOURCE or SOURCE.DATASET; all of them where no name is given.
+
+    Raises ContractError for a name that no landed contract answers to.
+    """
+    landed = [contract for contract in among if contract.is_landed]
+    for name in names:
+        if not any(name in (contract.source, contract.name) for contract in landed):
+            raise ContractError(
+                f"{name}: no contract lands such a source or dataset; there are "
+                + ", ".join(contract.name for contract in landed)
+            )
+    return [contract for contract in landed if not names or {contract.source, contract.name} & set(names)]
+
+
+def read_contract(file: Path) -> Contract:
+    """Return the contract in one YAML file. Raises ContractError, naming the file and the place."""
+    try:
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times as fast
+        document = OpenDataContractStandard(**yaml.load(file.read_text(encoding="utf-8"), Loader=loader))  # noqa: S506
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise ContractError(f"{file}: {error}") from error
+    return _contract(document, file)
+
+
+def custom(properties: list[CustomProperty] | None, name: str, default: Any = None) -> Any:
+    """Return the value of a custom property of the standard, or the default."""
+    return next((p.value for p in properties or [] if p.property == name), default)
+
+
+def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
+    tables = document.schema_ or []
+    if len(tables) != 1:
+        raise ContractError(f"{file}: schema: one table a contract, this one has {len(tables)}")
+    table = tables[0]
+    properties = tuple(table.properties or ())
+    columns = tuple(_columns(properties, (), required=True, file=file))
+    if len({column.name for column in columns}) != len(columns):
+        raise ContractError(f"{file}: schema: two properties share a column; give one another physicalName")
+    landing = next((s for s in document.servers or [] if s.server == "landing"), None)
+    if landing is not None and landing.format not in ("json", "csv"):
+        raise ContractError(f"{file}: servers: format: {landing.format!r} is neither json nor csv")
+    if landing is not None and not any(column.is_key for column in columns):
+        raise ContractError(f"{file}: schema: no property has primaryKey, which tells versions of a row apart")
+    description = document.description
+    limits = document.customProperties
+    return Contract(
+        source=file.parent.name,
+        dataset=file.stem,
+        table=table.physicalName or file.stem.replace("-", "_"),
+        version=document.version or "",
+        schedule=next((p.schedule for p in document.slaProperties or [] if p.schedule), None),
+        description=" ".join(filter(None, [description.purpose, description.usage, description.limitations]))
+        if description
+        else table.description or "",
+        owner=getattr(document.team, "name", None) or "data",
+        tags=tuple(document.tags or ()),
+        columns=columns,
+        properties=properties,
+        rules=tuple(
+            Rule(q.name or "unnamed", q.engine or "", q.description or q.name or "", dict(q.implementation))
+            for q in table.quality or []
+            if isinstance(q.implementation, dict)
+        ),
+        path=landing.path if landing else None,
+        format=(landing.format if landing else None) or "json",
+        delimiter=(landing.delimiter if landing else None) or ",",
+        url_setting=custom(landing.customProperties, "urlSetting") if landing else None,
+        max_bad_rows=int(custom(limits, "maxBadRows", 20)),
+        max_bad_percent=float(custom(limits, "maxBadPercent", 10)),
+        max_row_bytes=int(custom(limits, "maxRowBytes", MAX_ROW_BYTES)),
+        file=file,
+    )
+
+
+def _columns(
+    properties: tuple[SchemaProperty, ...], above: tuple[str, ...], *, required: bool, file: Path
+) -> Iterator[Column]:
+    for prop in properties:
+        if not prop.name:
+            raise ContractError(f"{file}: schema: a property of {'.'.join(above) or 'the row'} has no name")
+        source = (*above, prop.name)
+        if prop.logicalType == "object" and not prop.physicalType:
+            inner = required and bool(prop.required)
+            yield from _columns(tuple(prop.properties or ()), source, required=inner, file=file)
+            continue
+        if not prop.physicalType:
+            raise ContractError(f"{file}: {'.'.join(source)}: no physicalType, the Postgres type of its column")
+        yield Column(
+            name=prop.physicalName or prop.name.replace("-", "_"),
+            type=prop.physicalType,
+            source=source,
+            spec=prop,
+            required=required and bool(prop.required),
+            is_key=bool(prop.primaryKey),
+            personal=custom(prop.customProperties, "personal", "other" if prop.classification == "personal" else None),
+        )

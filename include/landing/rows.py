@@ -1,0 +1,499 @@
+"""What makes a row valid, and how a valid row becomes a line for COPY: both follow from the contract alone.
+
+A row is judged by a JSON schema made from the contract (jsonschema-rs), then by what a schema can't say: whether a date
+exists, whether a number fits its column, whether the lines of a purchase add up. The codes of problems are stable,
+people and programs may rely on them:
+
+    json, csv, encoding, too_long   the line is no row at all
+    required, unknown_key           a value is missing, or a key that no contract knows is there
+    type, format, value, range      a value is not of its kind, not in the list, too small, too large, too short
+    nul_character                   text that no Postgres column can hold
+    rule.<name>                     values that do not agree with each other, under the contract's rule <name>
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Context, Decimal
+from typing import Any, NamedTuple
+
+import jsonschema_rs
+import orjson
+from open_data_contract_standard.model import SchemaProperty
+
+from include.landing.contracts import Contract, ContractError, Rule, custom
+
+Row = dict[str, Any]
+NULL = "\0"  # stands for null until a line is finished; no valid text holds it
+_EXACT = Context(prec=400)  # products and sums of the numbers below are exact in it
+
+_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?$"
+_DECIMAL = r"^-?[0-9]{1,38}(\.[0-9]{1,38})?$"
+_INTEGER = r"^-?[0-9]{1,19}$"
+_BOOLEAN = "^(true|false)$"
+_UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+_INTEGERS = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
+_TYPES = re.compile(
+    r"(text|smallint|integer|bigint|double precision|boolean|date|timestamptz|jsonb|uuid)"
+    r"|(numeric)(?:\(([0-9]+),\s*([0-9]+)\))?|(varchar)\(([0-9]+)\)"
+)
+_EMAIL = jsonschema_rs.EmailOptions(require_tld=True, allow_domain_literal=False, allow_display_text=False)
+_SPECIAL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+
+
+class Problem(NamedTuple):
+    """Why a row is refused: a stable code, the place in the row, and a sentence that shows no personal value."""
+
+    code: str
+    field: str
+    reason: str
+
+
+class RefusedError(ValueError):
+    """A value passes the schema and still fits no column; raised inside the encoder, never beyond it."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """How one column gets its text from a row."""
+
+    keys: tuple[str, ...]
+    convert: Callable[[Any], str] | None  # None: text, taken as it is
+    path: str
+
+
+class RowSchema:
+    """The contract, ready to judge rows: `encode` for a valid row's COPY text, `explain` for what is wrong with one."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self.is_text = contract.format == "csv"  # then every value arrives as text, and an empty one is null
+        self._schema_rules = [rule for rule in contract.rules if rule.engine == "jsonschema"]
+        self.schema = _object_schema(contract.properties, self.is_text)
+        if self._schema_rules:
+            self.schema["allOf"] = [rule.implementation for rule in self._schema_rules]
+        self._validator = jsonschema_rs.Draft202012Validator(self.schema, validate_formats=True, email_options=_EMAIL)
+        self._is_valid = self._validator.is_valid
+        self._sums = [(rule, _sum_rule(rule, contract)) for rule in contract.rules if rule.engine == "landing"]
+        self._slots = [
+            _Slot(column.source, _converter(column.spec, contract, column.path), column.path)
+            for column in contract.columns
+        ]
+        self._tabs = len(self._slots) - 1
+        self._specs = dict(_specs(contract.properties, ""))
+
+    def encode(self, row: Any) -> str | list[Problem]:
+        """Return the row as one line of COPY's text format, without its end, or what is wrong with it."""
+        if not self._is_valid(row):
+            return self.explain(row)
+        values = []
+        nulls = 0
+        for slot in self._slots:
+            value = row
+            for key in slot.keys:
+                value = value.get(key)
+                if value is None:
+                    break
+            if value is None:
+                values.append(NULL)
+                nulls += 1
+            elif slot.convert is None:
+                values.append(value)
+            else:
+                try:
+                    values.append(slot.convert(value))
+                except RefusedError as refusal:
+                    return [Problem(refusal.code, slot.path, self._sentence(slot.path, refusal.reason))]
+        for rule, agrees in self._sums:
+            if not agrees(row):
+                return [Problem(f"rule.{rule.name}", "", f"not so: {rule.description}")]
+        line = "\t".join(values)
+        if line.count("\t") != self._tabs or "\\" in line or "\n" in line or "\r" in line:
+            line = "\t".join([value.translate(_SPECIAL) for value in values])
+        if nulls or NULL in line:
+            if line.count(NULL) != nulls:
+                slot = next(s for s, v in zip(self._slots, values, strict=True) if NULL in v and v is not NULL)
+                return [Problem("nul_character", slot.path, f"{slot.path}: holds a NUL character, which text can't")]
+            line = line.replace(NULL, "\\N")
+        return line
+
+    def explain(self, row: Any) -> list[Problem]:
+        """Return every problem that the schema finds, in the contract's order of fields; none for a valid row."""
+        if not isinstance(row, dict):
+            return [Problem("type", "", "not a JSON object but another value")]
+        problems = {problem: None for error in self._validator.iter_errors(row) for problem in self._problems(error)}
+        order = {path: number for number, path in enumerate(self._specs)}
+        return sorted(problems, key=lambda p: (p.code.startswith("rule."), order.get(_spec_path(p.field), len(order))))
+
+    def _problems(self, error: Any) -> Iterator[Problem]:
+        path = _dotted(error.instance_path)
+        if error.schema_path[0] == "allOf":
+            rule = self._schema_rules[int(error.schema_path[1])]
+            yield Problem(f"rule.{rule.name}", path, f"not so: {rule.description}")
+            return
+        keyword = error.kind.name
+        if keyword == "required":
+            field = f"{path}.{error.kind.property}" if path else error.kind.property
+            yield Problem("required", field, f"{field}: is missing")
+        elif keyword == "additionalProperties":
+            for key in error.kind.unexpected:
+                shown = key if len(key) <= 40 and key.isprintable() and "@" not in key else "(a long or odd key)"
+                yield Problem("unknown_key", path, f"{path or 'the row'}: the contract knows no key {shown!r}")
+        elif error.instance is None:
+            yield Problem("required", path, f"{path}: is null")
+        else:
+            spec = self._specs.get(_spec_path(path))
+            code, reason = _reason(keyword, error.kind, spec, self.is_text)
+            yield Problem(code, path, self._sentence(path, reason, error.instance))
+
+    def _sentence(self, path: str, reason: str, value: Any = None) -> str:
+        spec = self._specs.get(_spec_path(path))
+        is_shown = value is not None and spec is not None and not is_personal(spec)
+        shown = repr(value)[:60] + " " if is_shown and not isinstance(value, dict | list) else ""
+        return f"{path}: {shown}{reason}"
+
+
+def is_personal(spec: SchemaProperty) -> bool:
+    """Return whether the contract marks the property as personal; its values then appear in no message."""
+    return spec.classification == "personal" or custom(spec.customProperties, "personal") is not None
+
+
+def _specs(properties: tuple[SchemaProperty, ...] | list[SchemaProperty], above: str) -> Iterator[tuple[str, Any]]:
+    for spec in properties:
+        path = f"{above}.{spec.name}" if above else str(spec.name)
+        yield path, spec
+        yield from _specs(spec.properties or [], path)
+        if spec.items:
+            yield from _specs(spec.items.properties or [], path)
+
+
+def _dotted(path: list[str | int]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+def _spec_path(path: str) -> str:
+    return re.sub(r"\[[0-9]+\]", "", path)
+
+
+def _reason(keyword: str, kind: Any, spec: SchemaProperty | None, is_text: bool) -> tuple[str, str]:
+    """Return code and sentence of a failed keyword of the schema."""
+    wanted = (spec.logicalType if spec else None) or "value"
+    if keyword == "type":
+        as_text = spec is not None and _arrives_as_text(spec, is_text)
+        return "type", f"is not {'text' if as_text and wanted != 'object' else _KINDS.get(wanted, wanted)}"
+    if keyword == "format":
+        return "format", "is not an e-mail address" if kind.format == "email" else f"is not of the format {kind.format}"
+    if keyword == "pattern":
+        if wanted in ("integer", "number", "boolean"):
+            return "type", f"is not {_KINDS[wanted]}"
+        return "format", f"is not {_KINDS[wanted]}" if wanted in (
+            "date",
+            "timestamp",
+        ) else f"is not like {kind.pattern}"
+    if keyword in ("enum", "const"):
+        return "value", "is not one of the values that the contract lists"
+    limit = getattr(kind, "limit", "")
+    return "range", _LIMITS.get(keyword, keyword).format(limit)
+
+
+_KINDS = {
+    "string": "text",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "date": "a date of the form 2020-01-31",
+    "timestamp": "a time of the form 2020-01-31T23:59:59",
+    "object": "an object",
+    "array": "an array",
+}
+_LIMITS = {
+    "minimum": "is less than {}",
+    "maximum": "is more than {}",
+    "exclusiveMinimum": "is not above {}",
+    "exclusiveMaximum": "is not below {}",
+    "minLength": "is shorter than {}",
+    "maxLength": "is longer than {}",
+    "minItems": "has fewer items than {}",
+    "maxItems": "has more items than {}",
+}
+
+
+# --- the JSON schema of a contract ------------------------------------------------------------------------------------
+
+
+def _arrives_as_text(spec: SchemaProperty, is_text: bool) -> bool:
+    return is_text or spec.logicalType in ("string", "date", "timestamp") or custom(
+        spec.customProperties, "arrivesAs"
+    ) == "string"  # fmt: skip
+
+
+def _object_schema(properties: tuple[SchemaProperty, ...] | list[SchemaProperty], is_text: bool) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {str(spec.name): _property_schema(spec, is_text) for spec in properties},
+        "required": [str(spec.name) for spec in properties if spec.required],
+        "additionalProperties": False,
+    }
+
+
+def _property_schema(spec: SchemaProperty, is_text: bool) -> dict[str, Any]:
+    options = dict(spec.logicalTypeOptions or {})
+    kind = spec.logicalType or "string"
+    schema: dict[str, Any] = {}
+    if kind == "object":
+        schema = _object_schema(spec.properties or [], is_text)
+    elif kind == "array":
+        schema = {"type": "array"} | {k: options[k] for k in ("minItems", "maxItems", "uniqueItems") if k in options}
+        if spec.items:
+            schema["items"] = _property_schema(spec.items.model_copy(update={"required": True}), is_text)
+    elif kind in ("string", "date", "timestamp") or _arrives_as_text(spec, is_text):
+        patterns = {
+            "date": _DATE,
+            "timestamp": _TIMESTAMP,
+            "integer": _INTEGER,
+            "number": _DECIMAL,
+            "boolean": _BOOLEAN,
+        }
+        schema = {"type": "string"}
+        if kind in patterns:
+            schema["pattern"] = patterns[kind]
+        if kind == "string":
+            schema |= {k: options[k] for k in ("minLength", "maxLength", "pattern", "format") if k in options}
+            if spec.physicalType == "uuid":
+                schema["pattern"] = _UUID
+    else:
+        schema = {"type": kind} | {k: options[k] for k in (*_BOUNDS, "multipleOf") if k in options}
+    if spec.enum:
+        schema["enum"] = [entry.value for entry in spec.enum]
+    if not spec.required:
+        schema["type"] = [schema["type"], "null"]
+        if "enum" in schema:
+            schema["enum"] = [*schema["enum"], None]
+    return schema
+
+
+# --- from a valid value to the text of its column ---------------------------------------------------------------------
+
+
+def _converter(spec: SchemaProperty, contract: Contract, path: str) -> Callable[[Any], str] | None:
+    matched = _TYPES.fullmatch(spec.physicalType or "")
+    if matched is None:
+        raise ContractError(
+            f"{contract.file}: {path}: physicalType {spec.physicalType!r} is none that landing writes: text, "
+            "varchar(n), smallint, integer, bigint, numeric[(p,s)], double precision, boolean, date, timestamptz, "
+            "uuid, jsonb"
+        )
+    simple, numeric, precision, scale, _, length = matched.groups()
+    if simple in _INTEGERS:
+        return _integer(_INTEGERS[simple], _bounds(spec))
+    if numeric:
+        return _numeric(int(precision) if precision else None, int(scale or 0), _bounds(spec))
+    if simple == "double precision":
+        return _double(_bounds(spec))
+    if simple == "date":
+        return _date
+    if simple == "timestamptz":
+        return _timestamp
+    if simple == "boolean":
+        return _boolean
+    if simple == "jsonb":
+        return _json(spec)
+    return _short(int(length)) if length else None
+
+
+def _bounds(spec: SchemaProperty) -> list[tuple[str, Decimal]]:
+    options = spec.logicalTypeOptions or {}
+    return [(bound, Decimal(str(options[bound]))) for bound in _BOUNDS if bound in options]
+
+
+def _check(number: Any, bounds: list[tuple[str, Decimal]]) -> None:
+    for bound, limit in bounds:
+        inside = {
+            "minimum": number >= limit,
+            "maximum": number <= limit,
+            "exclusiveMinimum": number > limit,
+            "exclusiveMaximum": number < limit,
+        }[bound]
+        if not inside:
+            raise RefusedError("range", _LIMITS[bound].format(limit))
+
+
+def _integer(size: int, bounds: list[tuple[str, Decimal]]) -> Callable[[Any], str]:
+    def convert(value: Any) -> str:
+        number = int(value)  # 1.0 is an integer in JSON's eyes
+        if not -size <= number < size:
+            raise RefusedError("range", "does not fit the column's integer type")
+        if bounds and isinstance(value, str):
+            _check(number, bounds)
+        return str(number)
+
+    return convert
+
+
+def _numeric(precision: int | None, scale: int, bounds: list[tuple[str, Decimal]]) -> Callable[[Any], str]:
+    positive = bounds == [("exclusiveMinimum", Decimal(0))]
+    not_negative = bounds == [("minimum", Decimal(0))]
+
+    def convert(value: Any) -> str:
+        text = value if type(value) is str else str(Decimal(str(value)))
+        if not_negative and text[0] != "-":
+            pass
+        elif bounds and not (positive and text[0] in "123456789"):
+            _check(Decimal(text), bounds)
+        if precision is not None:
+            _, digits, exponent = Decimal(text).as_tuple()
+            decimals = max(0, -int(exponent))
+            if decimals > scale or len(digits) + int(exponent) > precision - scale:
+                raise RefusedError("range", f"does not fit numeric({precision},{scale})")
+        return text
+
+    return convert
+
+
+def _double(bounds: list[tuple[str, Decimal]]) -> Callable[[Any], str]:
+    def convert(value: Any) -> str:
+        number = float(value)
+        if bounds and isinstance(value, str):
+            _check(number, bounds)
+        return repr(number)
+
+    return convert
+
+
+def _date(value: str) -> str:
+    day = value[:10]
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        raise RefusedError("format", "is no day of the calendar") from None
+    if len(value) > 10 and value[10:].strip("T 0:.Z+"):
+        raise RefusedError("format", "is a time of the day, not a whole day")
+    return day
+
+
+def _timestamp(value: str) -> str:
+    try:
+        zone = datetime.fromisoformat(value).utcoffset()
+    except ValueError:
+        raise RefusedError("format", "is no time of the calendar") from None
+    if zone is None:
+        return value + "+00"
+    if abs(zone) >= timedelta(hours=16):
+        raise RefusedError("format", "has a zone that no place on earth has")
+    return value
+
+
+def _boolean(value: Any) -> str:
+    return "t" if value in (True, "true") else "f"
+
+
+def _short(length: int) -> Callable[[Any], str]:
+    def convert(value: str) -> str:
+        if len(value) > length:
+            raise RefusedError("range", f"is longer than {length}")
+        return value
+
+    return convert
+
+
+def _json(spec: SchemaProperty) -> Callable[[Any], str]:
+    shape = _shape(spec)
+    dumps = orjson.dumps
+
+    def convert(value: Any) -> str:
+        text = dumps(shape(value)).decode()
+        if "\\u0000" in text and _holds_nul(value):
+            raise RefusedError("nul_character", "holds a NUL character, which jsonb can't")
+        return text
+
+    return convert
+
+
+def _shape(spec: SchemaProperty) -> Callable[[Any], Any]:
+    """Return what renames the keys of a nested value as the contract says and makes numbers of numbers in text."""
+    if spec.logicalType == "array" and spec.items:
+        item = _shape(spec.items)
+        return lambda value: [item(entry) for entry in value]
+    if spec.logicalType == "object" and spec.properties:
+        parts = [(str(p.name), p.physicalName or str(p.name), _shape(p)) for p in spec.properties]
+        return lambda value: {new: shape(value[old]) for old, new, shape in parts if old in value}
+    if spec.logicalType == "number" and custom(spec.customProperties, "arrivesAs") == "string":
+        convert = _numeric(None, 0, _bounds(spec))
+        return lambda value: None if value is None else orjson.Fragment(_json_number(convert(value)))
+    if spec.logicalType in ("date", "timestamp"):
+        return _checked(_date if spec.logicalType == "date" else _timestamp)
+    if spec.logicalType == "integer":
+        integer = _integer(_INTEGERS.get(spec.physicalType or "", 2**63), [])
+        return lambda value: None if value is None else int(integer(value))
+    return lambda value: value
+
+
+def _checked(convert: Callable[[Any], str]) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if value is not None:
+            convert(value)
+        return value
+
+    return check
+
+
+def _json_number(text: str) -> str:
+    """Return decimal text as JSON writes it: without leading zeros."""
+    if text[0] != "0" and text[:2] != "-0":
+        return text
+    sign, digits = ("-", text[1:]) if text[0] == "-" else ("", text)
+    whole, point, decimals = digits.partition(".")
+    return f"{sign}{whole.lstrip('0') or '0'}{point}{decimals}"
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return NULL in value
+    if isinstance(value, dict):
+        return any(_holds_nul(part) for part in (*value, *value.values()))
+    return isinstance(value, list) and any(_holds_nul(part) for part in value)
+
+
+# --- rules about several values ---------------------------------------------------------------------------------------
+
+
+def _sum_rule(rule: Rule, contract: Contract) -> Callable[[Row], bool]:
+    """Return the rule {sumOf: path of an array, product: [names], equals: path}: exact, in decimals."""
+    said = rule.implementation
+    if set(said) != {"sumOf", "product", "equals"}:
+        raise ContractError(f"{contract.file}: quality: {rule.name}: needs sumOf, product and equals, no other key")
+    array, total = said["sumOf"].split("."), said["equals"].split(".")
+    factors = list(said["product"])
+    multiply, add = _EXACT.multiply, _EXACT.add
+
+    def decimal(value: Any) -> Decimal:
+        return Decimal(value if type(value) is not float else repr(value))
+
+    def agrees(row: Row) -> bool:
+        lines, equals = _walk(row, array), _walk(row, total)
+        if lines is None or equals is None:
+            return True  # whether they may be absent is not this rule's business
+        found = Decimal(0)
+        for line in lines:
+            product = Decimal(1)
+            for factor in factors:
+                product = multiply(product, decimal(line[factor]))
+            found = add(found, product)
+        return found == decimal(equals)
+
+    return agrees
+
+
+def _walk(row: Any, path: list[str]) -> Any:
+    for key in path:
+        row = row.get(key) if row is not None else None
+    return row

@@ -1,0 +1,133 @@
+"""The tables that landing writes: one a dataset, landing.files and landing.rejects, made and followed from contracts.
+
+A dataset's table holds every version of every row and is only ever appended to; `<table>_current` shows the newest
+version of each key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from include.landing.contracts import Contract
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+# _file is compared byte by byte on every server: it has a part in saying which version is the newest.
+METADATA = sql.SQL(
+    '_file text collate "C" not null, _line bigint not null, _loaded_at timestamptz not null default now(), '
+    "_xid xid8 not null default pg_current_xact_id()"
+)
+NEWEST_FIRST = sql.SQL("_xid desc, _file desc, _line desc")
+
+_OWN_TABLES = """
+create schema if not exists landing;
+create table if not exists landing.files (
+    dataset text not null,
+    path text not null,
+    sha256 text not null,
+    status text not null check (status in ('landed', 'held', 'failed')),
+    rows_read bigint not null default 0,
+    rows_loaded bigint not null default 0,
+    rows_duplicate bigint not null default 0,
+    rows_rejected bigint not null default 0,
+    loaded_at timestamptz not null default now(),
+    error text,
+    primary key (dataset, sha256),
+    check (rows_read = rows_loaded + rows_duplicate + rows_rejected)
+);
+comment on table landing.files is 'Every file that landing has seen, by its content; landed = loaded + duplicate + rejected.';
+create table if not exists landing.rejects (
+    dataset text not null,
+    path text not null,
+    sha256 text not null,
+    line bigint not null,
+    code text not null,
+    field text not null,
+    reason text not null,
+    "row" text not null,
+    rejected_at timestamptz not null default now(),
+    primary key (dataset, sha256, line)
+);
+comment on table landing.rejects is 'Rows that a contract refused, as they stood in the file. May hold personal values.';
+"""  # noqa: E501
+
+
+def name_of(contract: Contract) -> sql.Identifier:
+    return sql.Identifier(contract.schema, contract.table)
+
+
+def column_list(contract: Contract, alias: str | None = None) -> sql.Composed:
+    """Return the contract's columns, separated by commas and each behind the alias where one is given."""
+    parts = [sql.Identifier(*filter(None, [alias, column.name])) for column in contract.columns]
+    return sql.SQL(", ").join(parts)
+
+
+def key_hash(contract: Contract, alias: str) -> sql.Composed:
+    """Return the expression that the table's index is on: one number for a key of any columns, nulls among them."""
+    parts = sql.SQL(", ").join(sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in contract.key)
+    return sql.SQL("hash_record_extended(row({}), 0)").format(parts)
+
+
+@contextmanager
+def lock(connection: Connection, name: str) -> Any:
+    """Open a transaction in which nobody else holds the lock of this name (a dataset's, or `tables`)."""
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(hashtextextended('landing ' || %s, 0))", [name])
+        yield
+
+
+def ensure_tables(contracts: Contract | Iterable[Contract], source_uri: str) -> None:
+    """Create what is missing of the tables of landed contracts. Safe to repeat, and when two do it at once."""
+    wanted = [contracts] if isinstance(contracts, Contract) else list(contracts)
+    with psycopg.connect(source_uri, autocommit=True) as connection:
+        create_tables(connection, wanted)
+
+
+def create_tables(connection: Connection, contracts: Iterable[Contract]) -> None:
+    """Do what `ensure_tables` promises, on an open connection."""
+    with lock(connection, "tables"):
+        connection.execute("set local client_min_messages = warning")
+        if not _exists(connection, "landing", "rejects"):
+            connection.execute(_OWN_TABLES)
+        for contract in contracts:
+            if contract.path is not None and not _exists(connection, contract.schema, contract.table):
+                _create(connection, contract)
+
+
+def _exists(connection: Connection, schema: str, table: str) -> bool:
+    found = connection.execute("select to_regclass(format('%%I.%%I', %s::text, %s::text))", [schema, table]).fetchone()
+    return found is not None and found[0] is not None
+
+
+def _create(connection: Connection, contract: Contract) -> None:
+    columns = sql.SQL(", ").join(_definition(column.name, column.type) for column in contract.columns)
+    connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(contract.schema)))
+    connection.execute(sql.SQL("create table {} ({}, {})").format(name_of(contract), columns, METADATA))
+    connection.execute(sql.SQL("create index on {} (({}))").format(name_of(contract), key_hash(contract, "")))
+    connection.execute(
+        sql.SQL("create view {} as select distinct on ({}) * from {} order by {}, {}").format(
+            sql.Identifier(contract.schema, f"{contract.table}_current"),
+            sql.SQL(", ").join(map(sql.Identifier, contract.key)),
+            name_of(contract),
+            sql.SQL(", ").join(map(sql.Identifier, contract.key)),
+            NEWEST_FIRST,
+        )
+    )
+    comment = sql.SQL("comment on table {} is {}")
+    connection.execute(comment.format(name_of(contract), sql.Literal(contract.description)))
+    for column in contract.columns:
+        connection.execute(
+            sql.SQL("comment on column {} is {}").format(
+                sql.Identifier(contract.schema, contract.table, column.name), sql.Literal(column.description)
+            )
+        )
+
+
+def _definition(name: str, type_: str) -> sql.Composed:
+    # The type is one of those that include.landing.rows knows, checked when the contract is compiled.
+    return sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(type_))

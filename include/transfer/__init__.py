@@ -1,0 +1,26 @@
+"""Transfer: any tables of one Postgres to another, whole, once, verified, at the speed of the two servers.
+
+It knows nothing of this project's datasets, needs nothing installed in the source and only the right to read there.
+"""
+
+from include.transfer.audit import ensure_audit
+from include.transfer.cli import add_commands
+from include.transfer.move import transfer_table
+from include.transfer.names import SnapshotLostError, TablePlan, TransferError, TransferResult
+from include.transfer.planning import plan
+from include.transfer.snapshot import held_snapshot, hold_snapshot, release_snapshot, shared_snapshot
+
+__all__ = [
+    "SnapshotLostError",
+    "TablePlan",
+    "TransferError",
+    "TransferResult",
+    "add_commands",
+    "ensure_audit",
+    "held_snapshot",
+    "hold_snapshot",
+    "plan",
+    "release_snapshot",
+    "shared_snapshot",
+    "transfer_table",
+]

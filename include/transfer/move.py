@@ -1,0 +1,231 @@
+"""One table from source to target, in one transaction on each side, and the audit row with it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import psycopg
+from psycopg import sql
+
+from include.transfer import append, audit, refresh
+from include.transfer.catalog import Table, describe, find_table
+from include.transfer.definition import advance_sequences, ensure_schema
+from include.transfer.names import Mode, TableName, TablePlan, TransferError, TransferResult
+from include.transfer.session import Connection, connect, reading, safe_message, scalar
+from include.transfer.stream import Progress, pump
+
+_WAIT_FOR_OTHER_RUN = "10min"
+
+
+@dataclass
+class Outcome:
+    """What a mode did to a table inside the target's open transaction."""
+
+    mode: Mode
+    rows: int
+    rows_changed: int
+    bytes: int
+    verdict: str
+    notes: list[str]
+    store: TableName | None = None  # fresh storage that the table is switched to at the end
+
+
+def transfer_table(
+    source_uri: str,
+    target_uri: str,
+    plan: TablePlan,
+    *,
+    run_id: str,
+    snapshot: str | None = None,
+    verify: bool = False,
+) -> TransferResult:
+    """Move one table and return what was done. A retry of a finished table returns what was recorded then.
+
+    `snapshot` is an exported snapshot of the source (see `held_snapshot`); without one the table is read at a moment
+    of its own. Raises TransferError, its message free of values and secrets; the target keeps its last good rows.
+    """
+    with connect(source_uri, "source") as source, connect(target_uri, "target") as target:
+        return move_table(source, target, plan, run_id=run_id, snapshot=snapshot, verify=verify)
+
+
+def move_table(
+    source: Connection,
+    target: Connection,
+    plan: TablePlan,
+    *,
+    run_id: str,
+    snapshot: str | None = None,
+    verify: bool = False,
+    progress: Progress = lambda rows, size: None,
+) -> TransferResult:
+    """Move one table on open connections; see `transfer_table`. A failure may close either connection."""
+    started, started_at = time.monotonic(), datetime.now(UTC)
+    try:
+        audit.ensure_audit(target)
+        done = audit.finished(target, run_id, plan.target, snapshot)
+        if done is not None:
+            return done
+        return _move(source, target, plan, run_id, snapshot, verify, progress, started, started_at)
+    except Exception as error:
+        message = safe_message(error)
+        if not message.startswith((plan.source, plan.target)):
+            message = f"{plan.source} -> {plan.target}: {message}"
+        failed = TransferResult(plan.source, plan.target, plan.mode, 0, 0, 0, time.monotonic() - started, "failed")
+        _record_failure(target, failed, message, run_id, snapshot, started_at)
+        kind = type(error) if isinstance(error, TransferError) else TransferError
+        raise kind(message) from None
+
+
+def _move(
+    source: Connection,
+    target: Connection,
+    plan: TablePlan,
+    run_id: str,
+    snapshot: str | None,
+    verify: bool,
+    progress: Progress,
+    started: float,
+    started_at: datetime,
+) -> TransferResult:
+    name = TableName.parse(plan.target)
+    ensure_schema(target, name.schema)
+    with reading(source, snapshot):
+        table, origin, watermark = _read_source(source, target, plan)
+        with target.transaction():
+            _lock_out_other_runs(target, plan.target)
+            known = audit.standing(target, plan.target)
+            existing = _existing(target, source, name)
+            outcome = None
+            if existing is not None and known is not None and known.origin == origin and not plan.forced:
+                outcome = _bring_up_to_date(source, target, table, existing, plan, known, watermark, progress)
+            if outcome is None:
+                outcome = _refresh(source, target, table, existing, name, watermark, progress)
+            if outcome.mode == "full":
+                advance_sequences(source, target, outcome.store or name, name, table)
+            if outcome.store is not None and existing is not None:
+                _flush(target)
+                refresh.switch(target, name, existing, outcome.store)
+            result = TransferResult(
+                source=plan.source,
+                target=plan.target,
+                mode=outcome.mode,
+                rows=outcome.rows,
+                rows_changed=outcome.rows_changed,
+                bytes=outcome.bytes,
+                seconds=round(time.monotonic() - started, 3),
+                verdict=outcome.verdict,
+                watermark=watermark,
+                notes=tuple(outcome.notes),
+            )
+            columns = {c.name: c.number for c in table.columns}
+            audit.record(
+                target,
+                result,
+                run_id=run_id,
+                snapshot=snapshot,
+                started_at=started_at,
+                standing=audit.Standing(origin, columns, watermark),
+            )
+    return result
+
+
+def _read_source(source: Connection, target: Connection, plan: TablePlan) -> tuple[Table, str, str | None]:
+    """Return the source table, a name for it that no other table shares, and the snapshot as a watermark."""
+    name = TableName.parse(plan.source)
+    oid = find_table(source, name)
+    if oid is None:
+        raise TransferError(f"{plan.source}: the source has no such table any more: plan the run again")
+    wanted = TableName.parse(plan.target)
+    prefix = wanted.schema.removesuffix(name.schema)
+    table = describe(source, [oid], prefix, target.info.server_version)[oid]
+    system = scalar(
+        source,
+        "select (select system_identifier from pg_control_system())::text || '/' || oid from pg_database"
+        " where datname = current_database()",
+    )
+    return table, f"{system}/{oid}", append.current_watermark(source) if table.xid_column else None
+
+
+def _existing(target: Connection, source: Connection, name: TableName) -> Table | None:
+    oid = find_table(target, name)
+    return None if oid is None else describe(target, [oid], "", source.info.server_version)[oid]
+
+
+def _bring_up_to_date(
+    source: Connection,
+    target: Connection,
+    table: Table,
+    existing: Table,
+    plan: TablePlan,
+    known: audit.Standing,
+    watermark: str | None,
+    progress: Progress,
+) -> Outcome | None:
+    """Move only what changed, or return None when the table must be refreshed in full."""
+    store = existing.stores[0] if existing.stores else existing.name
+    if plan.mode == "append" and known.watermark is not None and watermark is not None:
+        target.execute(sql.SQL("lock table only {} in share row exclusive mode").format(existing.name.identifier))
+        where = append.committed_between(table.xid_column, known.watermark, watermark)
+        out, into = refresh.copy_statements(table, store, where)
+        rows, size = pump(source, out, target, into, progress)
+        total = scalar(
+            source,
+            sql.SQL("select count(*) from {} where {}").format(
+                table.name.identifier, append.committed_between(table.xid_column, None, watermark)
+            ),
+        )
+        have = scalar(target, sql.SQL("select count(*) from {}").format(existing.name.identifier))
+        if have == total:
+            return Outcome("append", have, rows, size, "counted", [])
+    return None
+
+
+def _refresh(
+    source: Connection,
+    target: Connection,
+    table: Table,
+    existing: Table | None,
+    name: TableName,
+    watermark: str | None,
+    progress: Progress,
+) -> Outcome:
+    loaded = refresh.load(source, target, table, name, existing is not None, progress)
+    return Outcome(
+        "full", loaded.rows, loaded.rows, loaded.bytes, "counted", loaded.notes, loaded.store if existing else None
+    )
+
+
+def _lock_out_other_runs(target: Connection, table: str) -> None:
+    try:
+        with target.transaction():
+            target.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(_WAIT_FOR_OTHER_RUN)))
+            target.execute("select pg_advisory_xact_lock(hashtextextended('transfer ' || %s, 0))", [table])
+    except psycopg.errors.LockNotAvailable:
+        raise TransferError(
+            f"{table}: another run has been moving this table for {_WAIT_FOR_OTHER_RUN}: wait for it or end it"
+        ) from None
+
+
+def _flush(target: Connection) -> None:
+    """Write the log of the rows to disk now, so that the commit, which readers wait for, has little left to write."""
+
+
+def _record_failure(
+    target: Connection,
+    failed: TransferResult,
+    message: str,
+    run_id: str,
+    snapshot: str | None,
+    started_at: datetime,
+) -> None:
+    """Write the audit row of a failure where the target still can be reached."""
+    try:
+        if target.closed or target.broken:
+            return
+        target.rollback()
+        audit.ensure_audit(target)
+        audit.record_failure(target, failed, message, run_id=run_id, snapshot=snapshot, started_at=started_at)
+    except (psycopg.Error, TransferError):
+        return

@@ -1,0 +1,88 @@
+"""Names of tables, and the two records a caller keeps: what will be done to a table, and what was done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, NamedTuple, Self
+
+from psycopg import sql
+
+Mode = Literal["full", "append", "key"]
+
+_PLAIN_PART = re.compile(r'[^."]+')
+_PART = re.compile(r'"(?:[^"]|"")*"|[^."]+')
+
+
+class TransferError(RuntimeError):
+    """A table could not be moved; its last good rows are untouched. The message names table, place and next step."""
+
+
+class SnapshotLostError(TransferError):
+    """The snapshot shared by the tables of a run is gone, so the rest of the run can't be read at the same moment."""
+
+
+class TableName(NamedTuple):
+    """A table and its schema, as the catalog spells them."""
+
+    schema: str
+    table: str
+
+    @classmethod
+    def parse(cls, text: str) -> TableName:
+        """Read what `str()` wrote. ValueError when it is not schema.table."""
+        parts = _PART.findall(text)
+        if len(parts) != 2 or ".".join(parts) != text:
+            raise ValueError(f"{text!r} is not schema.table")
+        schema, table = (part[1:-1].replace('""', '"') if part[0] == '"' else part for part in parts)
+        return cls(schema, table)
+
+    def __str__(self) -> str:
+        return ".".join(p if _PLAIN_PART.fullmatch(p) else '"' + p.replace('"', '""') + '"' for p in self)
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(*self)
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """What a run does to one table, and why. Plain values only: no row, no secret."""
+
+    source: str
+    target: str
+    mode: Mode
+    reason: str
+    rows_estimate: int
+    bytes_estimate: int = 0
+    key: tuple[str, ...] = ()  # columns by which rows are compared, for mode "key"
+    xid_column: str = ""  # column of the writing transaction, for mode "append"
+    forced: bool = False  # a full refresh that was asked for
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"key": list(self.key)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        known: dict[str, Any] = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        return cls(**known | {"key": tuple(data.get("key", ()))})
+
+
+@dataclass(frozen=True)
+class TransferResult:
+    """What a run did to one table."""
+
+    source: str
+    target: str
+    mode: Mode
+    rows: int  # in the target afterwards
+    rows_changed: int  # copied or deleted
+    bytes: int  # that left the source
+    seconds: float
+    verdict: str
+    watermark: str | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"notes": list(self.notes)}

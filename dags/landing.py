@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import Asset, Metadata, dag, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk import Metadata, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from include import landing, settings
-from include.orchestration import DEFAULT_ARGS, connection_uri, landed_asset_uri, landing_dag_id
+from include.orchestration import DEFAULT_ARGS, connection_uri, describe_contract, landed_asset, landing_dag_id
 
 
-def make_dag(contract: landing.Contract) -> Any:
-    rows = Asset(
-        name=f"source_db.{contract.source}.{contract.table}",
-        uri=landed_asset_uri(contract.source, contract.table),
-        group="landed",
-    )
+def make_dag(contract: landing.Contract) -> None:
+    """Register the DAG that lands one dataset."""
+    rows = landed_asset(contract)
 
     @dag(
-        dag_id=landing_dag_id(contract.source, contract.table),
-        description=f"Lands {contract.name} in source_db, valid rows only",
-        doc_md=landing.describe(contract),
+        dag_id=landing_dag_id(contract),
+        description=f"Lands {contract.name} in source_db: valid rows in the table, the others in quarantine",
+        doc_md=describe_contract(contract),
         schedule=CronTriggerTimetable(contract.schedule, timezone="UTC", run_immediately=settings.RUN_AT_FIRST_START),
         catchup=False,
         max_active_runs=1,
@@ -32,24 +29,37 @@ def make_dag(contract: landing.Contract) -> Any:
     def pipeline() -> None:
         @task
         def find_files() -> list[list[str]]:
-            """List the files that wait under the landing root, in batches."""
-            landing.ensure_tables([contract], connection_uri("source_db"))
+            """See that the table is there and list the files that wait under the landing root, in batches."""
+            landing.ensure_tables(contract, connection_uri("source_db"))
             return landing.batches(landing.pending_files(contract))
 
         @task(outlets=[rows], map_index_template="{{ batch }}")
         def land(files: list[str]) -> Any:
             """Validate, load and archive one batch; rows that break the contract go to landing.rejects."""
-            from airflow.sdk import get_current_context
-
-            get_current_context()["batch"] = landing.batch_name(files)
-            result = landing.land(contract, files, source_uri=connection_uri("source_db"))
+            get_current_context()["batch"] = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+            try:
+                result = landing.land(contract, files, source_uri=connection_uri("source_db"))
+            except landing.LandingError as error:
+                result = error.result
+                if not result.rows_loaded:
+                    raise
+            print(result)
+            get_current_context()["ti"].xcom_push("held", list(result.errors))
             if not result.rows_loaded:
-                raise AirflowSkipException("no new row in these files, so nothing for the warehouse to do")
+                raise AirflowSkipException("these files held no new row, so there is nothing for the warehouse to do")
             yield Metadata(rows, result.to_json())
 
-        land.expand(files=find_files())
+        @task(trigger_rule="none_failed_min_one_success")
+        def report_held_files() -> None:
+            """Fail, with the reasons, when some files could not be landed; what did land is on its way all the same."""
+            batches = get_current_context()["ti"].xcom_pull(task_ids=["land"], key="held")
+            held = [sentence for batch in batches for sentence in batch or []]
+            if held:
+                raise AirflowFailException("\n".join(held))
 
-    return pipeline()
+        land.expand(files=find_files()) >> report_held_files()
+
+    pipeline()
 
 
 for each in landing.contracts():

@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetAny, Metadata, Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException
 
 from include import landing, status, transfer
-from include.orchestration import DEFAULT_ARGS, connection_uri, landed_asset_uri, landing_dag_id
+from include.orchestration import DEFAULT_ARGS, connection_uri, landed_asset, landing_dag_id
 from include.orchestration.dbt import build_group
 
 DOC = """
@@ -34,7 +35,7 @@ with DAG(
     dag_id="warehouse",
     description="Moves the source tables to the target and builds the marts",
     doc_md=DOC,
-    schedule=AssetAny(*(Asset(uri=landed_asset_uri(c.source, c.table)) for c in landed)),
+    schedule=AssetAny(*map(landed_asset, landed)),
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
@@ -54,6 +55,7 @@ with DAG(
             context["ti"].get_dr_count(dag_id=dag_id, states=["queued", "running"]) for dag_id in landing_dags
         ):
             time.sleep(1)
+        landing.ensure_tables(landed, connection_uri("source_db"))
         plans = transfer.plan(
             connection_uri("source_db"),
             connection_uri("target_db"),
@@ -65,23 +67,49 @@ with DAG(
             print(f"{plan.source}: {plan.mode}, {plan.reason}")
         return [plan.to_json() for plan in plans]
 
+    @task(priority_weight=1000)
+    def hold_snapshot(plans: list[dict[str, Any]]) -> int:
+        """Hold one moment of the source open until every table has been read at it."""
+        return transfer.hold_snapshot(
+            connection_uri("source_db"),
+            connection_uri("target_db"),
+            get_current_context()["run_id"],
+            [transfer.TablePlan.from_json(plan) for plan in plans],
+        )
+
     @task(pool="transfer", map_index_template="{{ table }}", execution_timeout=timedelta(hours=6))
     def transfer_table(plan: dict[str, Any]) -> dict[str, Any]:
         """Move one table, whole or not at all."""
         context = get_current_context()
         table = transfer.TablePlan.from_json(plan)
         context["table"] = table.source
+        target, run_id = connection_uri("target_db"), context["run_id"]
         result = transfer.transfer_table(
-            connection_uri("source_db"), connection_uri("target_db"), table, run_id=context["run_id"]
+            connection_uri("source_db"),
+            target,
+            table,
+            run_id=run_id,
+            snapshot=transfer.shared_snapshot(target, run_id),
         )
         return result.to_json()
 
-    @task(outlets=[raw])
-    def transferred(results: Any) -> Any:
-        """Say that every table is across."""
-        tables = list(results)
-        print(status.format_table(["source", "mode", "rows", "seconds", "verdict"], tables))
-        yield Metadata(raw, {"tables": len(tables), "rows": sum(table["rows"] for table in tables)})
+    @task(outlets=[raw], trigger_rule="all_done")
+    def transferred() -> Any:
+        """Let go of the moment, and say that every table is across, or which one is not."""
+        context = get_current_context()
+        transfer.release_snapshot(connection_uri("target_db"), context["run_id"])
+        plans = context["ti"].xcom_pull(task_ids="plan_transfer")
+        results = [result for result in context["ti"].xcom_pull(task_ids=["transfer_table"]) if result]
+        if plans is None:
+            raise AirflowFailException("there was no plan: see the log of plan_transfer")
+        missing = {plan["source"] for plan in plans} - {result["source"] for result in results}
+        if missing:
+            raise AirflowFailException(
+                f"not across, and left as they were: {', '.join(sorted(missing))}; see their logs"
+            )
+        print(status.format_table(["source", "mode", "rows", "rows_changed", "seconds", "verdict"], results))
+        counts = {name: sum(result[name] for result in results) for name in ("rows", "rows_changed", "bytes")}
+        yield Metadata(raw, {"tables": len(results), **counts})
 
     @task(outlets=[marts])
     def summary() -> Any:
@@ -90,5 +118,6 @@ with DAG(
         print(status.format_table(["mart", "rows"], [{"mart": name, "rows": count} for name, count in rows.items()]))
         yield Metadata(marts, rows)
 
-    moved = transfer_table.expand(plan=plan_transfer([landing_dag_id(c.source, c.table) for c in landed]))
-    transferred(moved) >> build_group("dbt") >> summary()
+    plans = plan_transfer([landing_dag_id(contract) for contract in landed])
+    hold_snapshot(plans)
+    transfer_table.expand(plan=plans) >> transferred() >> build_group("dbt") >> summary()

@@ -29,7 +29,18 @@ COMPONENTS = {
     "dag-processor": (),
     "triggerer": ("--skip-serve-logs",),
 }
-PRELOAD = "airflow.sdk.execution_time.task_runner,include.orchestration.dbt,dbt.cli.main,dbt.adapters.postgres"
+# Libraries only: a change in this project's own modules must reach the next task without a restart.
+PRELOAD = (
+    "airflow.sdk.execution_time.task_runner",
+    "cosmos.converter",
+    "cosmos.operators.watcher",
+    "cosmos.profiles.postgres",
+    "dbt.adapters.postgres",
+    "dbt.cli.main",
+    "jsonschema_rs",
+    "open_data_contract_standard.model",
+    "psycopg",
+)
 UI_URL = f"http://localhost:{settings.UI_PORT}"
 
 
@@ -64,7 +75,7 @@ def environment() -> dict[str, str]:
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         # Workers are forked from a process that has imported what tasks need, instead of each importing it again.
         "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
-        "AIRFLOW__CORE__MP_FORKSERVER_PRELOAD": PRELOAD,
+        "AIRFLOW__CORE__MP_FORKSERVER_PRELOAD": ",".join(PRELOAD),
         "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
         "AIRFLOW__COSMOS__ENABLE_WATCHER_RELIABLE_RETRY": "False",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "False",

@@ -61,7 +61,7 @@ def run() -> list[Stage]:
     stages = [Stage("stack", time.monotonic() - began)]
     prepare_landing_files()
     api = Api()
-    dags = [landing_dag_id(c.source, c.table) for c in landing.contracts() if c.is_landed]
+    dags = [landing_dag_id(c) for c in landing.contracts() if c.is_landed]
     progress = Progress()
     wait_for(lambda: _are_parsed(api, [*dags, "warehouse"]), 120, "Airflow's reading of the DAG files")
     since = datetime.now(UTC)
@@ -114,12 +114,16 @@ def prepare_landing_files() -> None:
         marker.touch()
 
 
-def _are_parsed(api: Api, dag_ids: list[str]) -> bool:
+def _check_imports(api: Api) -> None:
     errors = api.get("/importErrors", limit=10)["import_errors"]
     if errors:
         raise PipelineError(
             "\n".join(f"{error['filename']} can't be imported:\n{error['stack_trace']}" for error in errors)
         )
+
+
+def _are_parsed(api: Api, dag_ids: list[str]) -> bool:
+    _check_imports(api)
     known = {dag["dag_id"] for dag in api.get("/dags", limit=100, exclude_stale=True)["dags"]}
     return known.issuperset(dag_ids)
 
@@ -150,6 +154,7 @@ def _follow(api: Api, runs: dict[str, str], progress: Progress, what: str) -> No
     states: dict[str, str] = {}
 
     def have_finished() -> bool:
+        _check_imports(api)
         for dag_id, run_id in runs.items():
             if states.get(dag_id) not in FINISHED:
                 states[dag_id] = api.get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from include import settings
+from airflow.sdk import Asset, Connection
+
+from include import landing, settings
 
 OWNER = "data-platform"
 
@@ -18,14 +20,16 @@ DEFAULT_ARGS: dict[str, Any] = {
 }
 
 
-def landing_dag_id(source: str, table: str) -> str:
+def landing_dag_id(contract: landing.Contract) -> str:
     """Return the id of the DAG that lands a dataset."""
-    return f"land_{source}_{table}"
+    return f"land_{contract.source}_{contract.table}"
 
 
-def landed_asset_uri(source: str, table: str) -> str:
-    """Return the URI of the asset that says: new rows stand in this table of source_db."""
-    return f"postgres://source_db/source_db/{source}/{table}"
+def landed_asset(contract: landing.Contract) -> Asset:
+    """Return the asset that says: new rows stand in this dataset's table of source_db."""
+    table = f"{contract.source}/{contract.table}"
+    name = f"source_db.{contract.source}.{contract.table}"
+    return Asset(name=name, uri=f"postgres://source_db/source_db/{table}", group="landed")
 
 
 def connection_uri(name: str) -> str:
@@ -33,6 +37,22 @@ def connection_uri(name: str) -> str:
 
     The environment (AIRFLOW_CONN_<NAME>) wins over the connections of the UI. Raises AirflowNotFoundException.
     """
-    from airflow.sdk import Connection
-
     return "postgresql://" + Connection.get(name).get_uri().partition("://")[2]
+
+
+def describe_contract(contract: landing.Contract) -> str:
+    """Return a contract as the Markdown page of its DAG: what is landed, from where, and what each column holds."""
+    rows = [f"| {column.name} | {column.type} | {column.description or ''} |" for column in contract.columns]
+    return "\n".join(
+        [
+            f"### {contract.name}",
+            contract.description,
+            "",
+            f"Files: `{contract.path}` under the landing root. Rows go to `{contract.source}.{contract.table}`;",
+            f"those that break `include/contracts/{contract.source}/{contract.dataset}.yaml` to `landing.rejects`.",
+            "",
+            "| column | type | holds |",
+            "|---|---|---|",
+            *rows,
+        ]
+    )

@@ -7,7 +7,7 @@ and ends there (`start_from_trigger` and `TaskSuccessEvent`, both of Airflow 3).
 it fails the task with dbt's message or, on a retry, builds that one model again. For the same reason the producer
 reports the end of each model and of its tests, and not every event of every node.
 
-The names imported from `cosmos.operators._watcher` are Cosmos' own; requirements.txt pins the version they were read in.
+What is imported from `cosmos.operators._watcher` is Cosmos' own; requirements.txt pins the version it was read in.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class ModelTrigger(BaseTrigger):
     """Wait in the triggerer until the producer has reported a dbt node and its tests."""
 
     def __init__(self, node: str, has_tests: bool, producer: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.node = node
         self.has_tests = has_tests
         self.producer = producer
@@ -155,7 +155,7 @@ class ModelTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event: the task's success or skip, or else what a worker needs to fail it or build it again."""
-        retried = self.task_instance.try_number > 1
+        retried = self._ti.try_number > 1
         while True:
             # The producer's state is read first: a report that is missing after the producer has ended won't come.
             over = is_producer_task_terminated(await self._producer_state())
@@ -179,14 +179,18 @@ class ModelTrigger(BaseTrigger):
             await asyncio.sleep(POLL.total_seconds())
         yield self._failure(WatcherEventReason.PRODUCER_SKIPPED)  # Cosmos' word for: build this node on its own
 
+    @property
+    def _ti(self) -> Any:
+        return self.task_instance
+
     @staticmethod
     def _failure(reason: WatcherEventReason) -> TriggerEvent:
-        return TriggerEvent({"status": EventStatus.FAILED.value, "reason": reason.value})
+        return TriggerEvent({"status": EventStatus.FAILED.value, "reason": reason.value})  # type: ignore[no-untyped-call]
 
     async def _report(self, key: str) -> Any:
         from airflow.sdk.execution_time.xcom import XCom
 
-        ti = self.task_instance
+        ti = self._ti
         return await sync_to_async(XCom.get_one)(
             run_id=ti.run_id, key=key, task_id=self.producer, dag_id=ti.dag_id, map_index=-1
         )
@@ -194,7 +198,7 @@ class ModelTrigger(BaseTrigger):
     async def _producer_state(self) -> str | None:
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-        ti = self.task_instance
+        ti = self._ti
         states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
             dag_id=ti.dag_id, task_ids=[self.producer], run_ids=[ti.run_id]
         )

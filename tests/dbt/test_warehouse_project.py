@@ -107,6 +107,10 @@ def run_dbt(
     )
 
 
+def copy_project(folder: Path) -> Path:
+    return Path(shutil.copytree(DBT_PROJECT, folder / "dbt", ignore=shutil.ignore_patterns("target", "logs")))
+
+
 @pytest.fixture
 def warehouse(target_uri: str, tmp_path: Path) -> Iterator[Warehouse]:
     """Raw tables before anything landed."""
@@ -209,6 +213,16 @@ def test_first_build_on_empty_raw_tables_passes_with_all_unit_tests(warehouse: W
         assert warehouse.rows(f"select count(*) from marts.{mart}") == [(0,)]
 
 
+def test_source_table_that_has_not_arrived_fails_no_test(warehouse: Warehouse, tmp_path: Path) -> None:
+    project = copy_project(tmp_path)
+    source = {"name": "later", "data_tests": [{"rows_satisfy": {"arguments": {"conditions": {"known": "id > 0"}}}}]}
+    text = json.dumps({"version": 2, "sources": [{"name": "raw_later", "tables": [source]}]})
+    (project / "models" / "later.yml").write_text(text, encoding="utf-8")
+    assert "PASS=1 WARN=0 ERROR=0" in warehouse.build("--select=source:raw_later", project=project).stdout
+    warehouse.connection.execute("create schema raw_later; create table raw_later.later as select -1 as id")
+    assert "PASS=0 WARN=0 ERROR=1" in warehouse.build("--select=source:raw_later", project=project).stdout
+
+
 def test_marts_hold_the_numbers_of_a_small_shop(shop: Warehouse) -> None:
     first, second = date(2020, 1, 1), date(2020, 1, 2)
     assert shop.rows(SALES_DAILY) == [
@@ -262,7 +276,7 @@ def test_held_back_orders_come_in_by_themselves_and_a_new_version_replaces_the_o
 def test_mart_that_does_not_add_up_leaves_the_last_good_one(shop: Warehouse, tmp_path: Path) -> None:
     good = shop.rows(SALES_DAILY)
     shop.order("d", "2020-01-03 12:00:00+00", "12", "Ireland", (1, 1, "2.50"))
-    broken = shutil.copytree(DBT_PROJECT, tmp_path / "dbt", ignore=shutil.ignore_patterns("target", "logs"))
+    broken = copy_project(tmp_path)
     model = broken / "models" / "marts" / "sales" / "sales_daily.sql"
     text = model.read_text(encoding="utf-8")
     model.write_text(text.replace("    group by", "    and country <> 'Malta' group by"), encoding="utf-8")

@@ -25,8 +25,8 @@ from include.local.postgres import PostgresServer
 from include.settings import DBT_PROJECT
 
 LANDED = (
-    "_file text, _line bigint, _loaded_at timestamptz default now(), _xid xid8 default pg_current_xact_id(), "
-    "_row_hash bytea"
+    '_file text collate "C" not null, _line bigint not null, _loaded_at timestamptz not null default now(), '
+    "_xid xid8 not null default pg_current_xact_id()"
 )
 RAW_TABLES = f"""
 create schema raw_retail;
@@ -44,6 +44,17 @@ create table raw_services.events (
     event_id bigint, event_type text, professional_id_anonymized bigint, created_at timestamptz, meta_data text,
     {LANDED});
 """
+PRODUCT = {"price": "2.50", "popularity": 0.5}
+CUSTOMER = {
+    "first_name": "Ann",
+    "last_name": "Lee",
+    "email": "ann@example.com",
+    "address": "1 Quay",
+    "city": "Harbour",
+    "country": "Ireland",
+    "postcode": "Q1",
+    "last_change": "2020-01-01",
+}
 SALES_DAILY = "select day, country, orders, items, revenue from marts.sales_daily order by day, country"
 Line = tuple[int, int, str]  # sku, quantity, price
 
@@ -78,9 +89,18 @@ class Warehouse:
             f'{{"sku": {sku}, "quantity": {quantity}, "price": {price}, "total": {amount}}}'
             for (sku, quantity, price), amount in zip(lines, amounts, strict=True)
         )
-        row = {"transaction_id": number, "transaction_time": at, "customer_id": customer, "delivery_country": country}
-        amount = Decimal(cost) if cost else sum(amounts)
-        self.land("raw_retail.transactions", row | {"products": f"[{products}]", "total_cost": amount})
+        row = {
+            "transaction_id": number,
+            "transaction_time": at,
+            "customer_id": customer,
+            "delivery_address": "1 Quay",
+            "delivery_postcode": "Q1",
+            "delivery_city": "Harbour",
+            "delivery_country": country,
+            "products": f"[{products}]",
+            "total_cost": Decimal(cost) if cost else sum(amounts),
+        }
+        self.land("raw_retail.transactions", row)
 
     def event(self, number: int, professional: int, event_type: str, at: str) -> None:
         row = {"event_id": number, "professional_id_anonymized": professional, "created_at": at}
@@ -107,6 +127,10 @@ def run_dbt(
     )
 
 
+def copy_project(folder: Path) -> Path:
+    return Path(shutil.copytree(DBT_PROJECT, folder / "dbt", ignore=shutil.ignore_patterns("target", "logs")))
+
+
 @pytest.fixture
 def warehouse(target_uri: str, tmp_path: Path) -> Iterator[Warehouse]:
     """Raw tables before anything landed."""
@@ -123,18 +147,10 @@ def small_shop(target_server: PostgresServer, tmp_path_factory: pytest.TempPathF
         connection.execute("create database small_shop")
     shop = Warehouse(target_server.uri("small_shop"), tmp_path_factory.mktemp("small_shop"))
     shop.connection.execute(RAW_TABLES)
-    customer = {"email": "ann@example.com", "country": "Malta"}
-    shop.land(
-        "raw_retail.customers",
-        customer | {"id": "007", "segment": "old"},
-        customer | {"id": "12", "segment": None, "country": "Ireland"},
-    )
-    shop.land("raw_retail.customers", customer | {"id": "007", "segment": "health"})
-    shop.land(
-        "raw_retail.products",
-        {"sku": 1, "name": "soap", "price": "2.50", "category": "beauty"},
-        {"sku": 2, "name": "ball", "price": "10.00", "category": "sports"},
-    )
+    shop.land("raw_retail.customers", CUSTOMER | {"id": "007", "segment": "old"}, CUSTOMER | {"id": "12"})
+    shop.land("raw_retail.customers", CUSTOMER | {"id": "007", "segment": "health", "country": "Malta"})
+    shop.land("raw_retail.products", PRODUCT | {"sku": 1, "name": "soap", "category": "beauty"})
+    shop.land("raw_retail.products", PRODUCT | {"sku": 2, "name": "ball", "category": "sports"})
     shop.order("a", "2020-01-01 23:59:59.9+00", "007", "Malta", (1, 2, "2.50"), (2, 1, "10.00"))
     shop.order("b", "2020-01-02 00:00:00+00", "007", "Malta", (1, 1, "2.00"), (1, 3, "2.50"))
     shop.order("c", "2020-01-02 12:00:00+00", "007", "Ireland", (2, 1, "0.01"))
@@ -209,6 +225,16 @@ def test_first_build_on_empty_raw_tables_passes_with_all_unit_tests(warehouse: W
         assert warehouse.rows(f"select count(*) from marts.{mart}") == [(0,)]
 
 
+def test_source_table_that_has_not_arrived_fails_no_test(warehouse: Warehouse, tmp_path: Path) -> None:
+    project = copy_project(tmp_path)
+    source = {"name": "later", "data_tests": [{"rows_satisfy": {"arguments": {"conditions": {"known": "id > 0"}}}}]}
+    text = json.dumps({"version": 2, "sources": [{"name": "raw_later", "tables": [source]}]})
+    (project / "models" / "later.yml").write_text(text, encoding="utf-8")
+    assert "PASS=1 WARN=0 ERROR=0" in warehouse.build("--select=source:raw_later", project=project).stdout
+    warehouse.connection.execute("create schema raw_later; create table raw_later.later as select -1 as id")
+    assert "PASS=0 WARN=0 ERROR=1" in warehouse.build("--select=source:raw_later", project=project).stdout
+
+
 def test_marts_hold_the_numbers_of_a_small_shop(shop: Warehouse) -> None:
     first, second = date(2020, 1, 1), date(2020, 1, 2)
     assert shop.rows(SALES_DAILY) == [
@@ -246,8 +272,8 @@ def test_marts_hold_the_numbers_of_a_small_shop(shop: Warehouse) -> None:
 
 
 def test_held_back_orders_come_in_by_themselves_and_a_new_version_replaces_the_old(shop: Warehouse) -> None:
-    shop.land("raw_retail.customers", {"id": "99", "country": "Ireland"})
-    shop.land("raw_retail.products", {"sku": 3, "name": "tea", "price": "5.00", "category": "food"})
+    shop.land("raw_retail.customers", CUSTOMER | {"id": "99"})
+    shop.land("raw_retail.products", PRODUCT | {"sku": 3, "name": "tea", "category": "food"})
     shop.order("a", "2020-01-01 23:59:59.9+00", "007", "Ireland", (1, 1, "2.50"))
     done = shop.build("--exclude-resource-type=unit_test")
     assert done.returncode == 0, done.stdout
@@ -262,7 +288,7 @@ def test_held_back_orders_come_in_by_themselves_and_a_new_version_replaces_the_o
 def test_mart_that_does_not_add_up_leaves_the_last_good_one(shop: Warehouse, tmp_path: Path) -> None:
     good = shop.rows(SALES_DAILY)
     shop.order("d", "2020-01-03 12:00:00+00", "12", "Ireland", (1, 1, "2.50"))
-    broken = shutil.copytree(DBT_PROJECT, tmp_path / "dbt", ignore=shutil.ignore_patterns("target", "logs"))
+    broken = copy_project(tmp_path)
     model = broken / "models" / "marts" / "sales" / "sales_daily.sql"
     text = model.read_text(encoding="utf-8")
     model.write_text(text.replace("    group by", "    and country <> 'Malta' group by"), encoding="utf-8")

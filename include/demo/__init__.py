@@ -1,5 +1,16 @@
 """What the demo needs and production does not: made-up landing files and the tables of made-up applications."""
 
-from include.demo.landing_files import Expected, make_landing_files
+from include.demo.applications import change_tables, make_tables
+from include.demo.commands import add_commands
+from include.demo.landing_files import Expected, make_landing_files, make_schools_file
+from include.demo.server import make_server
 
-__all__ = ["Expected", "make_landing_files"]
+__all__ = [
+    "Expected",
+    "add_commands",
+    "change_tables",
+    "make_landing_files",
+    "make_schools_file",
+    "make_server",
+    "make_tables",
+]

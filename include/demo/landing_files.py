@@ -327,6 +327,36 @@ def _write_events(writer: _Writer, first: date, end: date, seed: int) -> None:
     writer.csv("services.events", "services/event_log.csv", header, rows, bad)
 
 
+def make_schools_file(file: Path | str, *, districts: int = 200, weeks: int = 10, seed: int = 1) -> Expected:
+    """Write the CSV of learning modalities that the demo serves over http; the same arguments give the same bytes."""
+    path = Path(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = (
+        "district_nces_id district_name week learning_modality operational_schools student_count city state zip_code"
+    )
+    first = datetime(2021, 8, 1)
+    with path.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out, quoting=csv.QUOTE_ALL)
+        writer.writerow(header.split())
+        for number in range(districts):
+            chance = _chance("district", seed, number)
+            town, state = chance.choice(_TOWNS), chance.choice(["AL", "CA", "IL", "NY", "TX", "WA"])
+            schools, pupils = chance.randrange(1, 40), chance.randrange(100, 20000)
+            fixed = [schools, pupils, town, state, f"{chance.randrange(10000, 99999)}"]
+            for week in range(weeks):
+                modality = chance.choice(["In Person", "In Person", "Hybrid", "Remote"])
+                start = (first + timedelta(weeks=week)).isoformat(timespec="milliseconds")
+                name = f'{town} "{number}" School District, {state}'
+                writer.writerow([f"{number + 100000:07}", name, start, modality, *fixed])
+        bad = [
+            ["0999991", "Nowhere", "2021-08-01T00:00:00.000", "Asleep", 1, 1, "Nowhere", "AL", "10000"],
+            ["0999992", "Nowhere", "2021-08-32T00:00:00.000", "Remote", 1, 1, "Nowhere", "AL", "10000"],
+            ["0999993", "Nowhere", "2021-08-01T00:00:00.000", "Remote", -1, 1, "Nowhere", "AL", "10000"],
+        ]
+        writer.writerows(bad)
+    return Expected(files=1, rows=districts * weeks + len(bad), bad=len(bad))
+
+
 def _events(first: date, end: date, seed: int) -> Iterator[tuple[str, int, str, str]]:
     begin, finish = (datetime(d.year, d.month, d.day) for d in (first, end))
     for professional in range(1, 81):

@@ -5,10 +5,12 @@ from include.landing.contracts import Contract, ContractError, contracts
 from include.landing.files import FileError, batches, pending_files
 from include.landing.load import FileResult, LandingError, LandResult, judge, land
 from include.landing.tables import ensure_tables
+from include.landing.urls import FetchResult, fetch
 
 __all__ = [
     "Contract",
     "ContractError",
+    "FetchResult",
     "FileError",
     "FileResult",
     "LandResult",
@@ -17,6 +19,7 @@ __all__ = [
     "batches",
     "contracts",
     "ensure_tables",
+    "fetch",
     "judge",
     "land",
     "pending_files",

@@ -12,9 +12,10 @@ import psycopg
 from include import settings
 from include.landing import dbt_sources
 from include.landing.contracts import contracts, select
-from include.landing.files import batches, pending_files
+from include.landing.files import FileError, batches, pending_files
 from include.landing.load import LandingError, LandResult, judge, land
 from include.landing.tables import ensure_tables
+from include.landing.urls import fetch
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # argparse has no public name for it
 
@@ -51,6 +52,13 @@ def _land(args: argparse.Namespace) -> int:
     if not args.dry_run:
         ensure_tables(chosen, settings.connection_uri("source_db"))
     for contract in chosen:
+        if contract.url_setting and not args.dry_run:
+            try:
+                fetched = fetch(contract, source_uri=settings.connection_uri("source_db"), root=args.root, report=print)
+                print(f"{contract.name}: {fetched.status} {fetched.path}".rstrip())
+            except FileError as error:
+                print(error, file=sys.stderr)
+                failed = True
         for paths in batches(pending_files(contract, args.root), args.root):
             if args.dry_run:
                 result = judge(contract, paths, root=args.root, show=print)

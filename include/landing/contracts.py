@@ -20,6 +20,9 @@ from include import settings
 
 MAX_ROW_BYTES = 16 * 1024 * 1024  # of a contract that does not say: one line of a file may be this long
 
+MAX_FETCH_BYTES = 4 * 1024**3
+MAX_FETCH_SECONDS = 1800.0
+
 
 class ContractError(ValueError):
     """A contract can't be used; the message names the file, the place in it and what to write there."""
@@ -79,6 +82,8 @@ class Contract:
     max_bad_rows: int
     max_bad_percent: float
     max_row_bytes: int
+    max_bytes: int  # of what a URL gives
+    max_seconds: float  # for fetching it
     file: Path
 
     @property
@@ -99,7 +104,7 @@ class Contract:
     @property
     def is_landed(self) -> bool:
         """Whether files of this dataset are landed; False for a table that an application owns."""
-        return self.path is not None and self.url_setting is None
+        return self.path is not None
 
 
 def contracts(folder: Path = settings.CONTRACTS) -> list[Contract]:
@@ -149,6 +154,9 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
     landing = next((s for s in document.servers or [] if s.server == "landing"), None)
     if landing is not None and landing.format not in ("json", "csv"):
         raise ContractError(f"{file}: servers: format: {landing.format!r} is neither json nor csv")
+    url_setting = custom(landing.customProperties, "urlSetting") if landing else None
+    if url_setting and landing and (landing.path or "").count("*") != 1:
+        raise ContractError(f"{file}: servers: path: needs one *, where the time of a fetch is put")
     if landing is not None and not any(column.is_key for column in columns):
         raise ContractError(f"{file}: schema: no property has primaryKey, which tells versions of a row apart")
     description = document.description
@@ -174,10 +182,12 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         path=landing.path if landing else None,
         format=(landing.format if landing else None) or "json",
         delimiter=(landing.delimiter if landing else None) or ",",
-        url_setting=custom(landing.customProperties, "urlSetting") if landing else None,
+        url_setting=url_setting,
         max_bad_rows=int(custom(limits, "maxBadRows", 20)),
         max_bad_percent=float(custom(limits, "maxBadPercent", 10)),
         max_row_bytes=int(custom(limits, "maxRowBytes", MAX_ROW_BYTES)),
+        max_bytes=int(custom(landing.customProperties if landing else None, "maxBytes", MAX_FETCH_BYTES)),
+        max_seconds=float(custom(landing.customProperties if landing else None, "maxSeconds", MAX_FETCH_SECONDS)),
         file=file,
     )
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from include import settings
 from include.landing.contracts import Contract
@@ -43,13 +43,8 @@ class FileError(Exception):
     """A file can't be landed now; the message gives the reason and the next step, and shows no value of a row."""
 
 
-class Line(NamedTuple):
-    """A row's place and content: the text as it stood in the file, the parsed value, or what kept it from parsing."""
-
-    number: int
-    raw: bytes
-    value: Any
-    problem: tuple[str, str] | None  # code and reason
+# A row's line number, its text as it stood in the file, its parsed value, what kept it from parsing (code, reason).
+Line = tuple[int, bytes, Any, tuple[str, str] | None]
 
 
 @dataclass(frozen=True)
@@ -166,7 +161,7 @@ def batches(
     return made
 
 
-def archive(root: Root, target: Root, path: str, file: Path, sha256: str) -> str:
+def move_to_archive(root: Root, target: Root, path: str, file: Path, sha256: str) -> str:
     """Move a landed file to the archive and return its path there: the same, or one with a part of its hash.
 
     A move that was cut short is completed by calling it again. Nothing in the archive is ever overwritten.
@@ -271,15 +266,15 @@ def json_lines(stream: Stream, max_bytes: int, loads: Callable[[bytes], Any]) ->
     """Give every line that is not blank: parsed, or with the problem `json`, `encoding` or `too_long`."""
     for number, raw in enumerate(_physical_lines(stream, max_bytes), 1):
         if len(raw) > max_bytes:
-            yield Line(number, raw[:_KEPT_BYTES], None, ("too_long", f"the line is longer than {max_bytes} bytes"))
+            yield (number, raw[:_KEPT_BYTES], None, ("too_long", f"the line is longer than {max_bytes} bytes"))
             continue
         try:
             value = loads(raw)
         except ValueError:
             if raw.strip():
-                yield Line(number, raw, None, _json_problem(raw))
+                yield (number, raw, None, _json_problem(raw))
             continue
-        yield Line(number, raw, value, None)
+        yield (number, raw, value, None)
 
 
 def _json_problem(raw: bytes) -> tuple[str, str]:
@@ -300,7 +295,7 @@ def csv_records(stream: Stream, max_bytes: int, delimiter: str, columns: dict[st
     header = _header(lines, delimiter, columns)
     for number, raw in lines:
         if len(raw) > max_bytes:
-            yield Line(number, raw[:_KEPT_BYTES], None, ("too_long", f"the line is longer than {max_bytes} bytes"))
+            yield (number, raw[:_KEPT_BYTES], None, ("too_long", f"the line is longer than {max_bytes} bytes"))
             continue
         if not raw.strip():
             continue
@@ -317,12 +312,12 @@ def csv_records(stream: Stream, max_bytes: int, delimiter: str, columns: dict[st
                 lines.back(taken)
                 record, fields = raw, None
         if fields is None:
-            yield Line(number, record, None, _csv_problem(record))
+            yield (number, record, None, _csv_problem(record))
         elif len(fields) != len(header):
             reason = f"{len(fields)} values where the header has {len(header)}"
-            yield Line(number, record, None, ("csv", reason))
+            yield (number, record, None, ("csv", reason))
         else:
-            yield Line(number, record, dict(zip(header, (f or None for f in fields), strict=True)), None)
+            yield (number, record, dict(zip(header, (f or None for f in fields), strict=True)), None)
 
 
 class _Lines:

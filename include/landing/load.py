@@ -10,15 +10,19 @@ is a new version.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import queue
 import re
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import orjson
 import psycopg
@@ -30,19 +34,20 @@ from include.landing.files import (
     FileError,
     Line,
     Root,
+    batches,
     check_at_rest,
     csv_records,
     hash_of,
     json_lines,
+    move_to_archive,
     opened,
 )
-from include.landing.files import (
-    archive as archive_file,
-)
-from include.landing.rows import Problem, RowSchema
+from include.landing.rows import EXACT, Problem, RowSchema, escaped
 from include.landing.tables import NEWEST_FIRST, Connection, column_list, create_tables, key_hash, lock, name_of
 
-_BUFFER_ROWS = 500  # rows handed to COPY at once
+_BUFFER_ROWS = 200  # rows handed on at once
+_CHUNK_CHARACTERS = 4 << 20  # of COPY text that are merged at once
+_GROUP_FILES, _GROUP_BYTES = 100, 4 << 20  # small files that share a transaction; a larger one has its own
 
 
 @dataclass(frozen=True)
@@ -140,12 +145,12 @@ def land(
     begun = time.monotonic()
     schema = RowSchema(contract)
     codes: Counter[str] = Counter()
-    results = []
+    results: list[FileResult] = []
     with psycopg.connect(source_uri, autocommit=True) as connection:
         create_tables(connection, [contract])
         _create_stage(connection, contract)
-        for path in sorted(paths):
-            results.append(_land_file(connection, schema, path, Root(root), Root(archive), codes))
+        for group in batches(sorted(paths), root, max_files=_GROUP_FILES, max_bytes=_GROUP_BYTES):
+            results += _land_group(connection, schema, group, Root(root), Root(archive), codes)
     result = LandResult(contract.name, tuple(results), dict(codes), time.monotonic() - begun)
     if result.errors:
         raise LandingError(result)
@@ -171,14 +176,15 @@ def judge(
         try:
             with Root(root).fetched(path) as file, _Rejects(contract) as rejects:
                 check_at_rest(file)
-                valid = _read(schema, file, hash_of(file), _Discard(), rejects)
+                valid = _read(schema, path, file, hash_of(file), lambda _: None, rejects)
                 codes.update(rejects.codes)
                 if show is not None:
                     for line, code, _, reason, _ in rejects:
                         show(f"{contract.name}: {path} line {line}: {code}: {reason}")
                 counts = (valid + rejects.count, valid, 0, rejects.count)
-                if _is_too_bad(contract, *counts):
-                    results.append(FileResult(path, "held", *counts, _held_note(contract, *counts)))
+                if _is_too_bad(contract, counts[0], rejects.count):
+                    note = _held_note(contract, counts[0], rejects.count)
+                    results.append(FileResult(path, "held", *counts, note))
                 else:
                     results.append(FileResult(path, "landed", *counts))
         except (FileError, OSError) as error:
@@ -186,44 +192,189 @@ def judge(
     return LandResult(contract.name, tuple(results), dict(codes), time.monotonic() - begun)
 
 
-def _land_file(
-    connection: Connection, schema: RowSchema, path: str, root: Root, target: Root, codes: Counter[str]
-) -> FileResult:
+@dataclass
+class _Incoming:
+    """A file on its way into the table."""
+
+    path: str
+    file: Path
+    sha256: str
+    rejects: _Rejects
+    valid: int = 0
+    is_held: bool = False
+    text: list[str] | None = None  # its valid rows for COPY, where the file was small enough to be read beforehand
+
+    @property
+    def read(self) -> int:
+        return self.valid + self.rejects.count
+
+
+class _HeldError(Exception):
+    """A file turned out to have more bad rows than its contract allows."""
+
+
+class _TooLargeError(Exception):
+    """A file's rows are more than fit into memory at once."""
+
+
+def _land_group(
+    connection: Connection, schema: RowSchema, paths: list[str], root: Root, target: Root, codes: Counter[str]
+) -> list[FileResult]:
+    """Land a few small files, or one large one, in one transaction; the same bytes twice wait for a second one."""
     contract = schema.contract
-    sha256 = ""
+    results: list[FileResult] = []
+    again: list[str] = []
+    with contextlib.ExitStack() as stack:
+        group: dict[str, _Incoming] = {}
+        for path in paths:
+            try:
+                path.encode()
+                file = stack.enter_context(root.fetched(path))
+                if root.local is not None:
+                    check_at_rest(file)
+                sha256 = hash_of(file)
+                if sha256 in group:
+                    again.append(path)
+                else:
+                    group[sha256] = _Incoming(path, file, sha256, stack.enter_context(_Rejects(contract)))
+            except FileNotFoundError:
+                results.append(FileResult(path, "gone", note="was taken by another run"))
+            except (FileError, OSError, UnicodeError) as error:
+                results.append(FileResult(path, "failed", note=_note(error)))
+        known = _known(connection, contract, list(group))
+        fresh = [file for sha256, file in group.items() if sha256 not in known]
+        done = _judge_group(connection, schema, fresh)
+        fresh = [file for file in fresh if file.path not in done]
+        done |= _load_group(connection, schema, fresh)
+        for incoming in group.values():
+            result = done.get(incoming.path) or FileResult(
+                incoming.path, "known", note=_known_note(incoming.path, known[incoming.sha256])
+            )
+            if result.status in ("landed", "held"):
+                codes.update(incoming.rejects.codes)
+            if result.status in ("landed", "known"):
+                result = _archived(result, incoming, root, target)
+            results.append(result)
+    for path in again:
+        results += _land_group(connection, schema, [path], root, target, codes)
+    return results
+
+
+def _judge_group(connection: Connection, schema: RowSchema, files: list[_Incoming]) -> dict[str, FileResult]:
+    """Read small files into memory, so that a bad one never meets the others' transaction; return the failed ones."""
+    failed = {}
+    for file in files:
+        if len(files) == 1 and file.file.stat().st_size > _GROUP_BYTES:
+            continue
+        held: list[str] = []
+        try:
+            file.valid = _read(schema, file.path, file.file, file.sha256, _limited(held), file.rejects)
+            file.text = held
+            file.is_held = _is_too_bad(schema.contract, file.read, file.rejects.count)
+        except _TooLargeError:  # small as gzip only: read again while it is loaded
+            file.valid = 0
+            file.rejects.clear()
+        except (FileError, OSError) as error:
+            failed[file.path] = _failed(connection, schema.contract, file, error)
+    return failed
+
+
+def _limited(held: list[str]) -> Callable[[str], None]:
+    room = [4 * _GROUP_BYTES]
+
+    def write(text: str) -> None:
+        room[0] -= len(text)
+        if room[0] < 0:
+            raise _TooLargeError
+        held.append(text)
+
+    return write
+
+
+def _load_group(connection: Connection, schema: RowSchema, files: list[_Incoming]) -> dict[str, FileResult]:
+    """Load files in one transaction; where that fails, each in one of its own, so that one does not hold up others."""
+    together = [file for file in files if file.text is not None]
+    alone = [[file] for file in files if file.text is None]
+    done: dict[str, FileResult] = {}
+    for group in [together, *alone] if together else alone:
+        try:
+            done |= _load(connection, schema, group)
+        except _HeldError:
+            group[0].is_held = True
+            done |= _load(connection, schema, group)
+        except (FileError, OSError, psycopg.Error) as error:
+            if connection.broken or connection.closed:
+                raise
+            if len(group) == 1:
+                done[group[0].path] = _failed(connection, schema.contract, group[0], error)
+            else:
+                for file in group:
+                    done |= _load_group(connection, schema, [file])
+    return done
+
+
+def _load(connection: Connection, schema: RowSchema, files: list[_Incoming]) -> dict[str, FileResult]:
+    """Load files whole: rows, rejects and lines of landing.files, in one transaction under the dataset's lock.
+
+    The lock comes before the transaction's number, so the numbers of a dataset follow the order of its commits.
+    """
+    contract = schema.contract
+    results: dict[str, FileResult] = {}
+    with lock(connection, contract.name):
+        known = _known(connection, contract, [file.sha256 for file in files])
+        fresh = [file for file in files if file.sha256 not in known]
+        with _Merger(connection, contract) as merger:
+            for file in fresh:
+                if file.is_held:
+                    continue
+                if file.text is not None:
+                    for text in file.text:
+                        merger.write(text)
+                    continue
+                file.rejects.clear()
+                file.valid = _read(schema, file.path, file.file, file.sha256, merger.write, file.rejects)
+                if _is_too_bad(contract, file.read, file.rejects.count):
+                    raise _HeldError
+        for file in files:
+            if file.sha256 in known:  # by a run at the same time
+                note = _known_note(file.path, known[file.sha256])
+                results[file.path] = FileResult(file.path, "known", note=note)
+            elif file.is_held:
+                note = _held_note(contract, file.read, file.rejects.count)
+                results[file.path] = FileResult(file.path, "held", file.read, 0, 0, file.read, note)
+            else:
+                loaded = merger.loaded[file.path]
+                counts = (file.read, loaded, file.valid - loaded, file.rejects.count)
+                results[file.path] = FileResult(file.path, "landed", *counts)
+        _write_rejects(connection, contract, fresh)
+        _record(connection, contract, [(results[file.path], file.sha256) for file in fresh])
+    return results
+
+
+def _failed(connection: Connection, contract: Contract, file: _Incoming, error: Exception) -> FileResult:
+    result = FileResult(file.path, "failed", note=_note(error))
+    _record(connection, contract, [(result, file.sha256)])
+    return result
+
+
+def _archived(result: FileResult, file: _Incoming, root: Root, target: Root) -> FileResult:
+    """Move a file that is in the table to the archive; a move that fails is told, and tried again by the next run."""
     try:
-        with root.fetched(path) as file:
-            if root.local is not None:
-                check_at_rest(file)
-            sha256 = hash_of(file)
-            known = _known(connection, contract, sha256)
-            if known is not None:
-                archive_file(root, target, path, file, sha256)
-                return FileResult(path, "known", note=_known_note(path, known))
-            with _Rejects(contract) as rejects:
-                result = _load(connection, schema, path, file, sha256, rejects)
-                codes.update(rejects.codes)
-            if result.status == "landed":
-                archive_file(root, target, path, file, sha256)
-            return result
-    except FileNotFoundError:
-        return FileResult(path, "gone", note="was taken by another run")
-    except (FileError, OSError, psycopg.Error) as error:
-        if connection.broken or connection.closed:
-            raise
-        note = _note(error)
-        if sha256:
-            _record(connection, contract, FileResult(path, "failed", note=note), sha256)
-        return FileResult(path, "failed", note=note)
+        move_to_archive(root, target, file.path, file.file, file.sha256)
+    except FileNotFoundError:  # another run, which found it known, has moved it
+        return result
+    except (FileError, OSError) as error:
+        return dataclasses.replace(result, status="failed", note=f"is landed but not archived: {_note(error)}")
+    return result
 
 
-def _known(connection: Connection, contract: Contract, sha256: str) -> str | None:
-    """Return the path under which these bytes were landed before."""
+def _known(connection: Connection, contract: Contract, sha256: list[str]) -> dict[str, str]:
+    """Return those of the hashes that were landed before, each with the path that it came under."""
     found = connection.execute(
-        "select path from landing.files where dataset = %s and sha256 = %s and status = 'landed'",
+        "select sha256, path from landing.files where dataset = %s and sha256 = any(%s) and status = 'landed'",
         [contract.name, sha256],
-    ).fetchone()
-    return found[0] if found else None
+    )
+    return dict(found.fetchall())
 
 
 def _known_note(path: str, known: str) -> str:
@@ -232,93 +383,168 @@ def _known_note(path: str, known: str) -> str:
 
 def _create_stage(connection: Connection, contract: Contract) -> None:
     connection.execute("set client_min_messages = warning")
+    connection.execute("set temp_buffers = '32MB'")
     connection.execute(
-        sql.SQL("create temp table stage as select {}, _line from {} with no data").format(
+        sql.SQL("create temp table stage as select {}, _file, _line from {} with no data").format(
             column_list(contract), name_of(contract)
         )
     )
 
 
-def _load(
-    connection: Connection, schema: RowSchema, path: str, file: Path, sha256: str, rejects: _Rejects
-) -> FileResult:
-    """Stage the file's valid rows, then, in one transaction, merge them into the table with rejects and counts."""
-    contract = schema.contract
-    cursor = connection.cursor()
-    with connection.transaction():
+class _Merger:
+    """Takes rows as text for COPY and appends those that are new to the table, a chunk at a time, in a thread.
+
+    So Postgres merges one chunk while Python judges the next. It works in the transaction that is open.
+    """
+
+    def __init__(self, connection: Connection, contract: Contract) -> None:
+        self.loaded: Counter[str] = Counter()  # rows by file
+        self._connection = connection
+        self._statements = _merge_statements(contract)
+        self._waiting: list[str] = []
+        self._size = 0
+        self._chunks: queue.Queue[str | None] = queue.Queue(maxsize=1)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> _Merger:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._hand_over()
+        self._chunks.put(None)
+        self._thread.join()
+        if kind is None and self._error is not None:
+            raise self._error
+
+    def write(self, text: str) -> None:
+        """Take whole lines."""
+        self._waiting.append(text)
+        self._size += len(text)
+        if self._size > _CHUNK_CHARACTERS:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._waiting:
+            self._chunks.put("".join(self._waiting))
+        self._waiting.clear()
+        self._size = 0
+
+    def _work(self) -> None:
+        while (chunk := self._chunks.get()) is not None:
+            if self._error is None:
+                try:
+                    self._merge(chunk)
+                except BaseException as error:  # handed to the thread that writes
+                    self._error = error
+
+    def _merge(self, chunk: str) -> None:
+        cursor = self._connection.cursor()
         cursor.execute("truncate stage")
-        # NUL can't be in a row: every null is written as \N.
-        with cursor.copy("copy stage from stdin") as copy:
-            valid = _read(schema, file, sha256, copy, rejects)
-    read = valid + rejects.count
-    is_held = _is_too_bad(contract, read, valid, 0, rejects.count)
-    with lock(connection, contract.name):
-        known = _known(connection, contract, sha256)
-        if known is not None:  # by a run at the same time
-            return FileResult(path, "known", note=_known_note(path, known))
-        loaded = 0 if is_held else _merge(connection, contract, path)
-        connection.execute("delete from landing.rejects where dataset = %s and sha256 = %s", [contract.name, sha256])
-        rejects.write(connection, contract, path, sha256)
-        if is_held:
-            note = _held_note(contract, read, valid, 0, rejects.count)
-            result = FileResult(path, "held", read, 0, 0, read, note)
+        try:
+            with cursor.copy("copy stage from stdin") as copy:
+                copy.write(chunk)
+        except psycopg.DataError as error:
+            raise _refused(error, chunk) from None
+        # Statements are planned anew each time: a plan for an empty table would scan a grown one for every row.
+        statements = self._statements
+        repeated = cursor.execute(statements.has_repeated_keys, prepare=False).fetchone()
+        if repeated and repeated[0]:
+            cursor.execute(statements.drop_repetitions, prepare=False)
+            cursor.execute(statements.append_with_repeated_keys, prepare=False)
         else:
-            result = FileResult(path, "landed", read, loaded, valid - loaded, rejects.count)
-        _record(connection, contract, result, sha256)
-    return result
+            cursor.execute(statements.append, prepare=False)
+        self.loaded.update(dict(cursor.fetchall()))
 
 
-def _merge(connection: Connection, contract: Contract, path: str) -> int:
-    """Append the staged rows that differ from the newest version of their key; return how many those are."""
-    columns, staged = column_list(contract), column_list(contract, "stage")
-    keys = {"hash": key_hash(contract, "stage"), "columns": staged}
-    repeated = connection.execute(
-        sql.SQL("select count(*) > count(distinct {hash}) from stage").format(**keys), prepare=False
-    ).fetchone()
-    is_first: sql.Composable = sql.SQL("true")
-    if repeated and repeated[0]:
-        # Within the file, a row equal to the one before it of the same key goes; then only the first row of a key is
-        # compared with the table, because every other one differs from its predecessor.
-        connection.execute(
-            sql.SQL(
-                "delete from stage using ("
-                " select _line, row({columns}) is not distinct from lag(row({columns})) over same_key as is_same"
-                " from stage window same_key as (partition by {hash} order by _line)"
-                ") as compared where compared._line = stage._line and compared.is_same"
-            ).format(**keys),
-            prepare=False,
-        )
-        is_first = sql.SQL("stage._line = min(stage._line) over (partition by {hash})").format(**keys)
-    old = sql.SQL(", ").join(sql.Identifier("newest", column.name) for column in contract.columns)
-    same_key = sql.SQL(" and ").join(
-        sql.SQL("{} is not distinct from {}").format(sql.Identifier("t", name), sql.Identifier("stage", name))
-        for name in contract.key
+class _MergeStatements(NamedTuple):
+    has_repeated_keys: sql.Composed
+    drop_repetitions: sql.Composed
+    append: sql.Composed
+    append_with_repeated_keys: sql.Composed
+
+
+def _merge_statements(contract: Contract) -> _MergeStatements:
+    """Compose what merges the stage: a row goes in unless it equals the newest version of its key.
+
+    Within the stage, a row equal to the one before it of the same key is dropped first; then only the first row of a
+    key is compared with the table, because each of the others differs from the one before it.
+    """
+    parts: dict[str, sql.Composable] = {
+        "table": name_of(contract),
+        "columns": column_list(contract),
+        "staged": column_list(contract, "stage"),
+        "old": column_list(contract, "newest"),
+        "hash": key_hash(contract, "stage"),
+        "table_hash": key_hash(contract, "t"),
+        "newest_first": NEWEST_FIRST,
+        "same_key": sql.SQL(" and ").join(
+            sql.SQL("{} is not distinct from {}").format(sql.Identifier("t", name), sql.Identifier("stage", name))
+            for name in contract.key
+        ),
+    }
+    has_repeated_keys = sql.SQL("select count(*) > count(distinct {hash}) from stage").format(**parts)
+    drop_repetitions = sql.SQL(
+        "delete from stage using ("
+        " select ctid as place, row({staged}) is not distinct from lag(row({staged})) over same_key as is_same"
+        " from stage window same_key as (partition by {hash} order by _file, _line)"
+        ") as compared where compared.place = stage.ctid and compared.is_same"
+    ).format(**parts)
+
+    def append(is_first: str) -> sql.Composed:
+        return sql.SQL(
+            "with appended as ("
+            "insert into {table} ({columns}, _file, _line) select {columns}, _file, _line from ("
+            " select stage.*, {is_first} and newest._line is not null and row({staged}) is not distinct from row({old})"
+            "  as is_duplicate"
+            " from stage left join lateral ("
+            "  select t.* from {table} t where {table_hash} = {hash} and {same_key} order by {newest_first} limit 1"
+            " ) as newest on true"
+            ") as compared where not is_duplicate returning _file"
+            ") select _file, count(*) from appended group by _file"
+        ).format(**parts, is_first=sql.SQL(is_first).format(**parts))
+
+    return _MergeStatements(
+        has_repeated_keys,
+        drop_repetitions,
+        append("true"),
+        append("row_number() over (partition by {hash} order by stage._file, stage._line) = 1"),
     )
-    statement = sql.SQL(
-        "insert into {table} ({columns}, _file, _line) select {columns}, %s, _line from ("
-        " select stage.*, {is_first} and newest._line is not null and row({staged}) is not distinct from row({old})"
-        "  as is_duplicate"
-        " from stage left join lateral ("
-        "  select t.* from {table} t where {table_hash} = {hash} and {same_key} order by {newest_first} limit 1"
-        " ) as newest on true"
-        ") as compared where not is_duplicate order by _line"
-    ).format(
-        table=name_of(contract),
-        columns=columns,
-        staged=staged,
-        old=old,
-        is_first=is_first,
-        hash=keys["hash"],
-        table_hash=key_hash(contract, "t"),
-        same_key=same_key,
-        newest_first=NEWEST_FIRST,
+
+
+def _refused(error: psycopg.Error, chunk: str) -> FileError:
+    """Return what says which row of which file Postgres did not take, without its values."""
+    place = re.search(r"COPY stage, line ([0-9]+)(?:, column (\w+))?", error.diag.context or "")
+    where = "a row"
+    if place:
+        *_, path, line = chunk.split("\n")[int(place[1]) - 1].split("\t")
+        where = f"{path} line {line}" + (f", column {place[2]}" if place[2] else "")
+    return FileError(
+        f"is refused by Postgres at {where} ({error.sqlstate or '?'}): compare the contract's types with the table's"
     )
-    # Planned anew each time: a plan made for an empty table would scan a grown one for every row.
-    return connection.execute(statement, [path], prepare=False).rowcount
 
 
-def _record(connection: Connection, contract: Contract, result: FileResult, sha256: str) -> None:
+def _write_rejects(connection: Connection, contract: Contract, files: list[_Incoming]) -> None:
+    """Replace the files' lines in landing.rejects, in the transaction that is open."""
     connection.execute(
+        "delete from landing.rejects where dataset = %s and sha256 = any(%s)",
+        [contract.name, [file.sha256 for file in files]],
+    )
+    if not any(file.rejects.count for file in files):
+        return
+    columns = 'dataset, path, sha256, line, code, field, reason, "row"'
+    with connection.cursor().copy(f"copy landing.rejects ({columns}) from stdin") as copy:
+        for file in files:
+            for reject in file.rejects:
+                copy.write_row((contract.name, file.path, file.sha256, *reject))
+
+
+def _record(connection: Connection, contract: Contract, results: list[tuple[FileResult, str]]) -> None:
+    connection.cursor().executemany(
         "insert into landing.files as f"
         " (dataset, path, sha256, status, rows_read, rows_loaded, rows_duplicate, rows_rejected, error)"
         " values (%s, %s, %s, %s, %s, %s, %s, %s, nullif(%s, '')) on conflict (dataset, sha256) do update set"
@@ -326,34 +552,26 @@ def _record(connection: Connection, contract: Contract, result: FileResult, sha2
         " rows_loaded = excluded.rows_loaded, rows_duplicate = excluded.rows_duplicate,"
         " rows_rejected = excluded.rows_rejected, error = excluded.error, loaded_at = now()"
         " where f.status <> 'landed'",
-        [
-            contract.name,
-            result.path,
-            sha256,
-            result.status,
-            result.rows_read,
-            result.rows_loaded,
-            result.rows_duplicate,
-            result.rows_rejected,
-            result.note,
-        ],
+        [(contract.name, r.path, sha256, r.status, *_counts(r), r.note) for r, sha256 in results],
     )
+
+
+def _counts(result: FileResult) -> tuple[int, int, int, int]:
+    return result.rows_read, result.rows_loaded, result.rows_duplicate, result.rows_rejected
 
 
 # --- reading and judging one file -------------------------------------------------------------------------------------
 
 
-class _Discard:
-    def write(self, _: bytes) -> None:
-        """Take the valid rows of a file that is judged and not loaded."""
-
-
-def _read(schema: RowSchema, file: Path, sha256: str, copy: Any, rejects: _Rejects) -> int:
-    """Write the file's valid rows to COPY, put the others among the rejects, return how many are valid."""
+def _read(
+    schema: RowSchema, path: str, file: Path, sha256: str, write: Callable[[str], None], rejects: _Rejects
+) -> int:
+    """Write the file's valid rows as text for COPY, put the others among the rejects, return how many are valid."""
     contract, encode = schema.contract, schema.encode
+    tail = f"\t{escaped([path])}\t"
     valid = 0
     waiting: list[str] = []
-    with opened(file, sha256) as stream:
+    with opened(file, sha256) as stream, localcontext(EXACT):
         if contract.format == "csv":
             known = {str(spec.name): bool(spec.required) for spec in contract.properties}
             lines = csv_records(stream, contract.max_row_bytes, contract.delimiter, known)
@@ -362,16 +580,15 @@ def _read(schema: RowSchema, file: Path, sha256: str, copy: Any, rejects: _Rejec
         for line in lines:
             number, _, value, problem = line
             encoded = encode(value) if problem is None else [Problem(problem[0], "", problem[1])]
-            if type(encoded) is not str:
-                rejects.add(line, encoded)  # type: ignore[arg-type]
+            if isinstance(encoded, list):
+                rejects.add(line, encoded)
                 continue
             valid += 1
-            waiting.append(f"{encoded}\t{number}\n")
+            waiting.append(f"{encoded}{tail}{number}\n")
             if len(waiting) == _BUFFER_ROWS:
-                copy.write("".join(waiting).encode())
+                write("".join(waiting))
                 waiting.clear()
-        if waiting:
-            copy.write("".join(waiting).encode())
+        write("".join(waiting))
     return valid
 
 
@@ -391,36 +608,36 @@ class _Rejects:
         self._kept.close()
 
     def add(self, line: Line, problems: list[Problem]) -> None:
+        number, raw, value, problem = line
         self.count += 1
         self.codes[problems[0].code] += 1
-        if self._is_csv and line.problem is None:  # with the header's names, so that it can be read again on its own
-            row = orjson.dumps(line.value).decode()
+        if self._is_csv and problem is None:  # with the header's names, so that it can be read again on its own
+            row = orjson.dumps(value).decode()
         else:
-            row = line.raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+            row = raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
         reason = "; ".join(problem.reason for problem in problems)
-        kept = [line.number, problems[0].code, problems[0].field, reason, row]
+        kept = [number, problems[0].code, problems[0].field, reason, row]
         self._kept.write(orjson.dumps(kept) + b"\n")
 
     def __iter__(self) -> Iterator[tuple[int, str, str, str, str]]:
         """Give line, code, field, reason and row of each."""
         self._kept.seek(0)
-        return (tuple(orjson.loads(line)) for line in self._kept)
+        for line in self._kept:
+            yield tuple(orjson.loads(line))
 
-    def write(self, connection: Connection, contract: Contract, path: str, sha256: str) -> None:
-        """Copy the rows to landing.rejects, in the transaction that is open."""
-        if not self.count:
-            return
-        columns = 'dataset, path, sha256, line, code, field, reason, "row"'
-        with connection.cursor().copy(f"copy landing.rejects ({columns}) from stdin") as copy:
-            for kept in self:
-                copy.write_row((contract.name, path, sha256, *kept))
+    def clear(self) -> None:
+        """Forget all of them: the file is read anew."""
+        self.count = 0
+        self.codes.clear()
+        self._kept.seek(0)
+        self._kept.truncate()
 
 
-def _is_too_bad(contract: Contract, read: int, valid: int, duplicate: int, rejected: int) -> bool:
+def _is_too_bad(contract: Contract, read: int, rejected: int) -> bool:
     return rejected > contract.max_bad_rows and rejected > contract.max_bad_percent / 100 * read
 
 
-def _held_note(contract: Contract, read: int, valid: int, duplicate: int, rejected: int) -> str:
+def _held_note(contract: Contract, read: int, rejected: int) -> str:
     percent = Decimal(str(contract.max_bad_percent)).normalize()
     return (
         f"is held whole: {rejected} of {read} rows are bad, more than {contract.max_bad_rows} and {percent:f} %. "
@@ -434,10 +651,10 @@ def _note(error: Exception) -> str:
     if isinstance(error, psycopg.errors.DiskFull):
         return "is not loaded: the database's disk is full; make room, then run again"
     if isinstance(error, psycopg.Error):
-        place = re.search(r"COPY stage, line ([0-9]+)(?:, column (\w+))?", error.diag.context or "")
-        where = f" at valid row {place[1]}" + (f", column {place[2]}" if place[2] else "") if place else ""
         kind = type(error).__name__
-        return f"is refused by Postgres{where} ({error.sqlstate or '?'} {kind}): compare the contract with the table"
+        return f"is not loaded ({error.sqlstate or '?'} {kind}): see the database's log, mend that, then run again"
+    if isinstance(error, UnicodeError):
+        return "has a name that is not UTF-8: rename it"
     if isinstance(error, OSError):
         return f"can't be read or moved: {error.strerror or type(error).__name__}; mend that, then run again"
     return str(error)

@@ -28,7 +28,7 @@ from include.landing.contracts import Contract, ContractError, Rule, custom
 
 Row = dict[str, Any]
 NULL = "\0"  # stands for null until a line is finished; no valid text holds it
-_EXACT = Context(prec=400)  # products and sums of the numbers below are exact in it
+EXACT = Context(prec=400)  # `encode` is called in it (decimal.localcontext): sums of prices are exact then
 
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?$"
@@ -42,7 +42,6 @@ _TYPES = re.compile(
     r"|(numeric)(?:\(([0-9]+),\s*([0-9]+)\))?|(varchar)\(([0-9]+)\)"
 )
 _EMAIL = jsonschema_rs.EmailOptions(require_tld=True, allow_domain_literal=False, allow_display_text=False)
-_SPECIAL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 
@@ -118,7 +117,7 @@ class RowSchema:
                 return [Problem(f"rule.{rule.name}", "", f"not so: {rule.description}")]
         line = "\t".join(values)
         if line.count("\t") != self._tabs or "\\" in line or "\n" in line or "\r" in line:
-            line = "\t".join([value.translate(_SPECIAL) for value in values])
+            line = escaped(values)
         if nulls or NULL in line:
             if line.count(NULL) != nulls:
                 slot = next(s for s, v in zip(self._slots, values, strict=True) if NULL in v and v is not NULL)
@@ -160,6 +159,16 @@ class RowSchema:
         is_shown = value is not None and spec is not None and not is_personal(spec)
         shown = repr(value)[:60] + " " if is_shown and not isinstance(value, dict | list) else ""
         return f"{path}: {shown}{reason}"
+
+
+def escaped(values: list[str]) -> str:
+    """Join values as COPY's text format wants those that hold its special characters (PostgreSQL manual, COPY)."""
+    if any("\t" in value for value in values):
+        values = [value.replace("\\", "\\\\").replace("\t", "\\t") for value in values]
+        line = "\t".join(values)
+    else:
+        line = "\t".join(values).replace("\\", "\\\\")
+    return line.replace("\n", "\\n").replace("\r", "\\r")
 
 
 def is_personal(spec: SchemaProperty) -> bool:
@@ -329,6 +338,8 @@ def _check(number: Any, bounds: list[tuple[str, Decimal]]) -> None:
 
 def _integer(size: int, bounds: list[tuple[str, Decimal]]) -> Callable[[Any], str]:
     def convert(value: Any) -> str:
+        if type(value) is int and -size <= value < size:
+            return str(value)
         number = int(value)  # 1.0 is an integer in JSON's eyes
         if not -size <= number < size:
             raise RefusedError("range", "does not fit the column's integer type")
@@ -340,14 +351,11 @@ def _integer(size: int, bounds: list[tuple[str, Decimal]]) -> Callable[[Any], st
 
 
 def _numeric(precision: int | None, scale: int, bounds: list[tuple[str, Decimal]]) -> Callable[[Any], str]:
-    positive = bounds == [("exclusiveMinimum", Decimal(0))]
-    not_negative = bounds == [("minimum", Decimal(0))]
+    is_above_zero = all(bound.endswith("inimum") and not limit for bound, limit in bounds)
 
     def convert(value: Any) -> str:
         text = value if type(value) is str else str(Decimal(str(value)))
-        if not_negative and text[0] != "-":
-            pass
-        elif bounds and not (positive and text[0] in "123456789"):
+        if bounds and not (is_above_zero and text[0] in "123456789"):
             _check(Decimal(text), bounds)
         if precision is not None:
             _, digits, exponent = Decimal(text).as_tuple()
@@ -406,11 +414,10 @@ def _short(length: int) -> Callable[[Any], str]:
 
 
 def _json(spec: SchemaProperty) -> Callable[[Any], str]:
-    shape = _shape(spec)
-    dumps = orjson.dumps
+    text_of = _json_text(spec)
 
     def convert(value: Any) -> str:
-        text = dumps(shape(value)).decode()
+        text = text_of(value)
         if "\\u0000" in text and _holds_nul(value):
             raise RefusedError("nul_character", "holds a NUL character, which jsonb can't")
         return text
@@ -418,41 +425,53 @@ def _json(spec: SchemaProperty) -> Callable[[Any], str]:
     return convert
 
 
-def _shape(spec: SchemaProperty) -> Callable[[Any], Any]:
-    """Return what renames the keys of a nested value as the contract says and makes numbers of numbers in text."""
+def _json_text(spec: SchemaProperty) -> Callable[[Any], str]:
+    """Return what writes a nested value as JSON: its keys named as the contract says, numbers in text as numbers."""
     if spec.logicalType == "array" and spec.items:
-        item = _shape(spec.items)
-        return lambda value: [item(entry) for entry in value]
+        item = _json_text(spec.items)
+        return lambda value: "[" + ",".join([item(entry) for entry in value]) + "]"
     if spec.logicalType == "object" and spec.properties:
-        parts = [(str(p.name), p.physicalName or str(p.name), _shape(p)) for p in spec.properties]
-        return lambda value: {new: shape(value[old]) for old, new, shape in parts if old in value}
+        return _json_object(spec.properties)
     if spec.logicalType == "number" and custom(spec.customProperties, "arrivesAs") == "string":
-        convert = _numeric(None, 0, _bounds(spec))
-        return lambda value: None if value is None else orjson.Fragment(_json_number(convert(value)))
-    if spec.logicalType in ("date", "timestamp"):
-        return _checked(_date if spec.logicalType == "date" else _timestamp)
+        return _json_decimal(_bounds(spec))
     if spec.logicalType == "integer":
         integer = _integer(_INTEGERS.get(spec.physicalType or "", 2**63), [])
-        return lambda value: None if value is None else int(integer(value))
-    return lambda value: value
+        return integer if spec.required else lambda value: "null" if value is None else integer(value)
+    if spec.logicalType in ("date", "timestamp"):
+        check = _date if spec.logicalType == "date" else _timestamp
+        return lambda value: "null" if value is None else orjson.dumps(value if check(value) else None).decode()
+    return lambda value: orjson.dumps(value).decode()
 
 
-def _checked(convert: Callable[[Any], str]) -> Callable[[Any], Any]:
-    def check(value: Any) -> Any:
-        if value is not None:
-            convert(value)
-        return value
+def _json_object(properties: list[SchemaProperty]) -> Callable[[Any], str]:
+    parts = [
+        (str(spec.name), orjson.dumps(spec.physicalName or str(spec.name)).decode() + ":", _json_text(spec))
+        for spec in properties
+    ]
 
-    return check
+    def convert(value: Any) -> str:
+        if value is None:
+            return "null"
+        return "{" + ",".join([name + text_of(value[key]) for key, name, text_of in parts if key in value]) + "}"
+
+    return convert
 
 
-def _json_number(text: str) -> str:
-    """Return decimal text as JSON writes it: without leading zeros."""
-    if text[0] != "0" and text[:2] != "-0":
-        return text
-    sign, digits = ("-", text[1:]) if text[0] == "-" else ("", text)
-    whole, point, decimals = digits.partition(".")
-    return f"{sign}{whole.lstrip('0') or '0'}{point}{decimals}"
+def _json_decimal(bounds: list[tuple[str, Decimal]]) -> Callable[[Any], str]:
+    checked = _numeric(None, 0, bounds)
+    is_above_zero = all(bound.endswith("inimum") and not limit for bound, limit in bounds)
+
+    def convert(value: Any) -> str:
+        if value is None:
+            return "null"
+        if is_above_zero and value[0] in "123456789":
+            return value
+        text = checked(value)  # JSON has no leading zeros
+        sign, digits = ("-", text[1:]) if text[0] == "-" else ("", text)
+        whole, point, decimals = digits.partition(".")
+        return f"{sign}{whole.lstrip('0') or '0'}{point}{decimals}"
+
+    return convert
 
 
 def _holds_nul(value: Any) -> bool:
@@ -472,25 +491,28 @@ def _sum_rule(rule: Rule, contract: Contract) -> Callable[[Row], bool]:
     if set(said) != {"sumOf", "product", "equals"}:
         raise ContractError(f"{contract.file}: quality: {rule.name}: needs sumOf, product and equals, no other key")
     array, total = said["sumOf"].split("."), said["equals"].split(".")
-    factors = list(said["product"])
-    multiply, add = _EXACT.multiply, _EXACT.add
-
-    def decimal(value: Any) -> Decimal:
-        return Decimal(value if type(value) is not float else repr(value))
+    first, *others = said["product"]
 
     def agrees(row: Row) -> bool:
         lines, equals = _walk(row, array), _walk(row, total)
         if lines is None or equals is None:
             return True  # whether they may be absent is not this rule's business
-        found = Decimal(0)
+        found = _decimal(equals)
         for line in lines:
-            product = Decimal(1)
-            for factor in factors:
-                product = multiply(product, decimal(line[factor]))
-            found = add(found, product)
-        return found == decimal(equals)
+            product = line[first]
+            if type(product) is not int:
+                product = _decimal(product)
+            for factor in others:
+                value = line[factor]
+                product *= value if type(value) is int else _decimal(value)
+            found -= product
+        return not found
 
     return agrees
+
+
+def _decimal(value: Any) -> Decimal:
+    return Decimal(value if type(value) is not float else repr(value))
 
 
 def _walk(row: Any, path: list[str]) -> Any:

@@ -53,6 +53,15 @@ create table if not exists landing.rejects (
     rejected_at timestamptz not null default now(),
     primary key (dataset, sha256, line)
 );
+create table if not exists landing.fetches (
+    dataset text not null,
+    url text not null,
+    etag text not null,
+    last_modified text not null,
+    fetched_at timestamptz not null default now(),
+    primary key (dataset, url)
+);
+comment on table landing.fetches is 'What each URL said of its content when it was last fetched.';
 comment on table landing.rejects is 'Rows that a contract refused, as they stood in the file. May hold personal values.';
 """  # noqa: E501
 

@@ -1,0 +1,235 @@
+"""Datasets behind a URL: fetched to the landing root as a file, which then is landed like any other.
+
+An unchanged source costs one request (ETag, Last-Modified; size and time of change for file:// URLs). A download that
+breaks off is resumed where the server can, else begun anew. TLS is always verified.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+from urllib.parse import unquote, urlsplit
+
+import httpx
+import psycopg
+
+from include import settings
+from include.landing.contracts import Contract
+from include.landing.files import FileError, Root
+from include.landing.tables import create_tables
+
+ATTEMPTS = 5
+TIMEOUT = httpx.Timeout(30.0, connect=15.0)  # seconds without a byte
+_REPORT_SECONDS = 5.0
+_CHUNK = 1 << 20
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FetchResult:
+    """What a fetch did: it `fetched` a file, found the source `unchanged`, or found no URL in the setting (`unset`)."""
+
+    dataset: str
+    status: str
+    path: str = ""  # below the landing root
+    size: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Version:
+    """What a server says about the content that it sends."""
+
+    etag: str = ""
+    last_modified: str = ""
+
+
+@dataclass
+class _Budget:
+    """How much a download may still take, and who is told how far it is."""
+
+    max_bytes: int
+    until: float
+    max_seconds: float
+    report: Callable[[str], None]
+    reported: float = 0.0
+
+    def check(self, done: int, total: int | None) -> None:
+        if max(done, total or 0) > self.max_bytes:
+            raise FileError(f"is larger than {self.max_bytes} bytes: raise maxBytes in the contract if that is right")
+        now = time.monotonic()
+        if now > self.until:
+            raise FileError(
+                f"took longer than {self.max_seconds:.0f} s: raise maxSeconds in the contract, or try later"
+            )
+        if now - self.reported > _REPORT_SECONDS:
+            self.reported = now
+            share = f" of {total / 1e6:.1f} MB ({100 * done / total:.0f} %)" if total else " MB"
+            self.report(f"{done / 1e6:.1f}{share}")
+
+
+def fetch(
+    contract: Contract,
+    *,
+    source_uri: str,
+    root: str = settings.LANDING_ROOT,
+    url: str | None = None,
+    report: Callable[[str], None] = _log.info,
+) -> FetchResult:
+    """Fetch a dataset's URL (by default the one in its setting) to the landing root, unless it is unchanged.
+
+    Raises FileError, which names the dataset, the reason and the next step, and shows neither password nor query of
+    the URL.
+    """
+    if contract.url_setting is None or contract.path is None:
+        raise ValueError(f"{contract.name} has no URL")
+    address = url or settings.setting(contract.url_setting, "")
+    if not address:
+        report(f"{contract.name}: {contract.url_setting} is not set, nothing is fetched")
+        return FetchResult(contract.name, "unset")
+    begun = time.monotonic()
+    budget = _Budget(
+        contract.max_bytes,
+        begun + contract.max_seconds,
+        contract.max_seconds,
+        lambda progress: report(f"{contract.name}: {progress}"),
+        begun,
+    )
+    with psycopg.connect(source_uri, autocommit=True) as connection, tempfile.TemporaryDirectory() as folder:
+        create_tables(connection, [contract])
+        known = connection.execute(
+            "select etag, last_modified from landing.fetches where dataset = %s and url = %s",
+            [contract.name, _shown(address)],
+        ).fetchone()
+        copy = Path(folder) / "download"
+        try:
+            version = _download(address, _Version(*known) if known else _Version(), copy, budget)
+        except FileError as error:
+            raise FileError(f"{contract.name}: {_shown(address)} {error}") from None
+        seconds = time.monotonic() - begun
+        if version is None:
+            return FetchResult(contract.name, "unchanged", seconds=seconds)
+        path = contract.path.replace("*", datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
+        Root(root).write(path, copy)
+        # Written last: whoever is killed before this line fetches the same bytes again, and landing knows them.
+        connection.execute(
+            "insert into landing.fetches (dataset, url, etag, last_modified) values (%s, %s, %s, %s)"
+            " on conflict (dataset, url) do update set etag = excluded.etag, last_modified = excluded.last_modified,"
+            " fetched_at = now()",
+            [contract.name, _shown(address), version.etag, version.last_modified],
+        )
+        return FetchResult(contract.name, "fetched", path, copy.stat().st_size, seconds)
+
+
+def _shown(url: str) -> str:
+    """Return a URL without its user, password and query, which may be secrets."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+
+
+def _download(url: str, known: _Version, target: Path, budget: _Budget) -> _Version | None:
+    """Write the URL's content to a file and return its version; None where it is still the known one."""
+    scheme = urlsplit(url).scheme
+    if scheme == "file":
+        return _copy_file(Path(unquote(urlsplit(url).path)), known, target, budget)
+    if scheme not in ("http", "https"):
+        raise FileError(f"is no http, https or file URL but {scheme!r}")
+    got: _Version | None = None
+    problem = ""
+    with httpx.Client(timeout=TIMEOUT, follow_redirects=True) as client, target.open("w+b") as out:
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                budget.check(out.tell(), None)
+                time.sleep(min(0.2 * 4**attempt, max(0.0, budget.until - time.monotonic())))
+            try:
+                with client.stream("GET", url, headers=_headers(known, got, out.tell())) as response:
+                    if response.status_code == 304 and got is None:
+                        return None
+                    return _receive(response, url, got, out, budget)
+            except _BrokenOffError as broken:
+                got, problem = broken.version, "broke off"
+            except httpx.TransportError as error:
+                problem = f"can't be reached ({type(error).__name__})"
+            except _ServerBusyError as error:
+                problem = str(error)
+    raise FileError(f"{problem}, {ATTEMPTS} times: look at the server, then run again")
+
+
+class _ServerBusyError(Exception):
+    """The server answered with an error that may pass."""
+
+
+class _BrokenOffError(Exception):
+    """A download ended before its end; `version` is what the server said of the part that is there."""
+
+    def __init__(self, version: _Version) -> None:
+        super().__init__()
+        self.version = version
+
+
+def _headers(known: _Version, got: _Version | None, done: int) -> dict[str, str]:
+    """Ask for what is new since the known version; of a download that broke off, ask for the rest."""
+    headers = {"Accept-Encoding": "identity"}  # a resumed download counts the bytes of the content itself
+    if done and got is not None:
+        validator = got.last_modified if got.etag.startswith("W/") else got.etag or got.last_modified
+        if validator:
+            return headers | {"Range": f"bytes={done}-", "If-Range": validator}
+    if known.etag:
+        headers["If-None-Match"] = known.etag
+    elif known.last_modified:
+        headers["If-Modified-Since"] = known.last_modified
+    return headers
+
+
+def _receive(response: httpx.Response, url: str, got: _Version | None, out: IO[bytes], budget: _Budget) -> _Version:
+    if url.startswith("https:") and any(r.url.scheme != "https" for r in [*response.history, response]):
+        raise FileError("redirects from https to http, which is not followed: set the https URL of the data itself")
+    status = response.status_code
+    if status in (408, 429) or status >= 500:
+        raise _ServerBusyError(f"answered {status}")
+    starts_at = response.headers.get("content-range", "").removeprefix("bytes ").partition("-")[0]
+    if status == 206 and starts_at == str(out.tell()):
+        version = got or _Version()
+    elif status == 200:
+        out.seek(0)
+        out.truncate()
+        version = _Version(response.headers.get("etag", ""), response.headers.get("last-modified", ""))
+    elif status in (206, 416):  # not what was asked for: from the beginning
+        out.seek(0)
+        out.truncate()
+        raise _ServerBusyError(f"answered {status} with another part")
+    else:
+        raise FileError(f"answered {status}: check the URL and the rights to read it")
+    length = response.headers.get("content-length", "")
+    total = out.tell() + int(length) if length.isdigit() else None
+    budget.check(out.tell(), total)
+    try:
+        for chunk in response.iter_raw():
+            out.write(chunk)
+            budget.check(out.tell(), total)
+    except httpx.TransportError:
+        raise _BrokenOffError(version) from None
+    return version
+
+
+def _copy_file(source: Path, known: _Version, target: Path, budget: _Budget) -> _Version | None:
+    try:
+        state = source.stat()
+        version = _Version(etag=f"{state.st_size}-{state.st_mtime_ns}")
+        if version == known:
+            return None
+        with source.open("rb") as content, target.open("wb") as out:
+            while chunk := content.read(_CHUNK):
+                out.write(chunk)
+                budget.check(out.tell(), state.st_size)
+    except OSError as error:
+        raise FileError(f"can't be read: {error.strerror}") from None
+    return version

@@ -1,0 +1,104 @@
+"""What the landing tests share: a small contract to write files for, and a place to land them from."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from include.landing import Contract, LandingError, LandResult, contracts, land, pending_files
+from include.landing.contracts import read_contract
+
+SHOP = {contract.name: contract for contract in contracts()}
+
+THINGS = """
+    apiVersion: v3.2.0
+    kind: DataContract
+    id: toys.things
+    version: 1.0.0
+    status: active
+    team: {name: toys}
+    servers:
+      - {server: landing, type: custom, path: "toys/*/things.FORMAT", format: FORMAT, delimiter: ","}
+    customProperties:
+      - {property: maxBadRows, value: 3}
+      - {property: maxBadPercent, value: 50}
+    schema:
+      - name: things
+        physicalName: things
+        logicalType: object
+        properties:
+          - {name: id, logicalType: integer, physicalType: integer, primaryKey: true, primaryKeyPosition: 1,
+             required: true, description: Number.}
+          - {name: label, logicalType: string, physicalType: text, description: What it is called.}
+          - {name: secret, logicalType: string, physicalType: text, classification: personal,
+             logicalTypeOptions: {format: email}, description: Whose it is.}
+"""
+
+
+@dataclass
+class Place:
+    """A landing root, its archive and a source database for one contract."""
+
+    contract: Contract
+    folder: Path
+    uri: str
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "in"
+
+    @property
+    def archive(self) -> Path:
+        return self.folder / "archive"
+
+    def put(self, name: str, content: bytes | list[Any]) -> Path:
+        """Write toys/<name>/things.<format>, or a path of its own where the name has a slash."""
+        path = self.root / (name if "/" in name else f"toys/{name}/things.{self.contract.format}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, list):
+            content = "".join(json.dumps(row) + "\n" for row in content).encode()
+        path.write_bytes(content)
+        return path
+
+    def land(self) -> LandResult:
+        """Land what is pending; a LandingError is raised as land() raises it."""
+        paths = pending_files(self.contract, str(self.root))
+        return land(self.contract, paths, source_uri=self.uri, root=str(self.root), archive=str(self.archive))
+
+    def land_anyway(self) -> LandResult:
+        try:
+            return self.land()
+        except LandingError as error:
+            return error.result
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.uri) as connection:
+            return connection.execute(statement).fetchall()
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        return self.query("select id, label from toys.things order by id, _xid, _file, _line")
+
+
+def write_contract(folder: Path, text: str, format_: str = "json") -> Contract:
+    file = folder / "contracts" / "toys" / "things.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(textwrap.dedent(text).replace("FORMAT", format_))
+    return read_contract(file)
+
+
+@pytest.fixture
+def things(tmp_path: Path, source_uri: str) -> Place:
+    """Things in JSON lines."""
+    return Place(write_contract(tmp_path, THINGS), tmp_path, source_uri)
+
+
+@pytest.fixture
+def csv_things(tmp_path: Path, source_uri: str) -> Place:
+    """Things in CSV."""
+    return Place(write_contract(tmp_path, THINGS, "csv"), tmp_path, source_uri)

@@ -1,0 +1,351 @@
+"""Every valid row goes in exactly once, no bad one does, and each refused one is told with its place and reason."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from include.landing import LandingError, land, pending_files
+from include.landing.load import LandResult
+from tests.landing.conftest import Place
+
+
+def thing(number: int, label: str | None = "a") -> dict[str, object]:
+    return {"id": number, "label": label, "secret": None}
+
+
+def statuses(result: LandResult) -> list[str]:
+    return [file.status for file in result.files]
+
+
+def test_a_file_is_loaded_counted_and_archived(things: Place) -> None:
+    things.put("one", [thing(1), thing(2), {"id": "x"}])
+    result = things.land()
+    assert (result.rows_read, result.rows_loaded, result.rows_duplicate, result.rows_rejected) == (3, 2, 0, 1)
+    assert things.rows() == [(1, "a"), (2, "a")]
+    assert (things.archive / "toys/one/things.json").is_file()
+    assert pending_files(things.contract, str(things.root)) == []
+    files = things.query("select dataset, path, status, rows_read, rows_loaded, rows_rejected from landing.files")
+    assert files == [("toys.things", "toys/one/things.json", "landed", 3, 2, 1)]
+
+
+def test_a_reject_keeps_file_line_row_code_field_and_reason(things: Place) -> None:
+    line = '{"id": "x",  "label": "as it stood"}'
+    things.put("one", b'{"id": 1}\n' + line.encode() + b"\n")
+    things.land()
+    found = things.query('select dataset, path, line, code, field, reason, "row" from landing.rejects')
+    assert found == [("toys.things", "toys/one/things.json", 2, "type", "id", "id: 'x' is not an integer", line)]
+
+
+def test_no_message_shows_a_personal_value(things: Place) -> None:
+    things.put("one", [{"id": 1, "secret": "somebody's secret"}, {"id": 2, "who@example.com": 1}])
+    result = things.land()
+    reasons = [reason for (reason,) in things.query("select reason from landing.rejects order by line")]
+    assert reasons == [
+        "secret: is not an e-mail address",
+        "the row: the contract knows no key '(a long or odd key)'",
+    ]
+    assert "secret" not in json.dumps(result.to_json()).replace("things", "")
+    assert result.codes == {"format": 1, "unknown_key": 1}
+
+
+def test_the_same_row_again_is_a_duplicate_and_another_row_is_a_version(things: Place) -> None:
+    things.put("one", [thing(1), thing(1), thing(2), thing(1, "b"), thing(1, "b"), thing(1)])
+    assert (things.land().rows_loaded, things.rows()) == (4, [(1, "a"), (1, "b"), (1, "a"), (2, "a")])
+    things.put("two", [thing(1), thing(2), thing(3), thing(2, "c")])
+    result = things.land()
+    assert (result.rows_loaded, result.rows_duplicate) == (2, 2)
+    assert things.query("select id, label from toys.things_current order by id") == [(1, "a"), (2, "c"), (3, "a")]
+
+
+def test_a_value_that_goes_back_is_a_new_version(things: Place) -> None:
+    for number, label in enumerate(["a", "b", "a"]):
+        things.put(str(number), [thing(1, label), thing(100 + number)])
+        things.land()
+    assert things.rows()[:3] == [(1, "a"), (1, "b"), (1, "a")]
+
+
+def test_the_same_bytes_under_any_name_change_nothing_and_it_is_said(things: Place) -> None:
+    things.put("one", [thing(1)])
+    things.land()
+    things.put("two", [thing(1)])
+    result = things.land()
+    assert statuses(result) == ["known"]
+    assert "same bytes as toys/one/things.json" in result.files[0].note
+    assert (things.rows(), pending_files(things.contract, str(things.root))) == ([(1, "a")], [])
+    assert (things.archive / "toys/two/things.json").is_file()
+
+
+def test_the_same_bytes_twice_in_one_batch_are_landed_once(things: Place) -> None:
+    things.put("one", [thing(1)])
+    things.put("two", [thing(1)])
+    assert sorted(statuses(things.land())) == ["known", "landed"]
+    assert things.rows() == [(1, "a")]
+
+
+def test_a_corrected_file_of_the_same_name_brings_versions_and_overwrites_no_archive(things: Place) -> None:
+    things.put("one", [thing(1), thing(2)])
+    things.land()
+    things.put("one", [thing(1), thing(2, "better")])
+    result = things.land()
+    assert (result.rows_loaded, result.rows_duplicate) == (1, 1)
+    assert len(list((things.archive / "toys/one").iterdir())) == 2
+
+
+def test_a_move_to_the_archive_that_was_cut_short_is_done_by_the_next_run(things: Place) -> None:
+    path = things.put("one", [thing(1)])
+    content = path.read_bytes()
+    things.land()
+    things.put("one", content)  # as if the move had not happened
+    result = things.land()
+    assert (statuses(result), result.files[0].note) == (["known"], "was landed before and is archived now")
+    assert [p.name for p in (things.archive / "toys/one").iterdir()] == ["things.json"]
+
+
+def test_an_archive_that_can_not_be_written_is_told_and_repaired(things: Place) -> None:
+    things.put("one", [thing(1)])
+    things.archive.write_text("a file where the folder should be")
+    with pytest.raises(LandingError, match="landed but not archived"):
+        things.land()
+    things.archive.unlink()
+    assert statuses(things.land()) == ["known"]
+    assert things.rows() == [(1, "a")]
+
+
+def test_too_many_bad_rows_hold_the_file_whole_until_it_is_mended(things: Place) -> None:
+    things.put("bad", [thing(1), *({"id": "x"} for _ in range(4))])
+    things.put("good", [thing(2)])
+    with pytest.raises(LandingError, match=r"toys/bad/things.json is held whole: 4 of 5 rows are bad.*rejects list"):
+        things.land()
+    assert things.rows() == [(2, "a")]
+    assert things.query("select count(*) from landing.rejects") == [(4,)]
+    status = "select status, rows_read, rows_loaded, rows_rejected from landing.files where path like '%bad%'"
+    assert things.query(status) == [("held", 5, 0, 5)]
+    assert statuses(things.land_anyway()) == ["held"]
+    things.put("bad", [thing(1), {"id": "x"}])
+    assert statuses(things.land()) == ["landed"]
+    assert things.rows() == [(1, "a"), (2, "a")]
+
+
+ODD_FILES = {
+    "empty": (b"", 0, 0),
+    "one_bad_byte": (b"\xff", 0, 1),
+    "one_nul": (b"\0", 0, 1),
+    "blank_lines": (b"\n\r\n \n" + b'{"id": 1}\n', 1, 0),
+    "bom": (b"\xef\xbb\xbf" + b'{"id": 1}\n', 1, 0),
+    "crlf": (b'{"id": 1}\r\n{"id": 2}\r\n', 2, 0),
+    "no_end_of_line": (b'{"id": 1}\n{"id": 2}', 2, 0),
+    "cut_short": (b'{"id": 1}\n{"id": ', 1, 1),
+    "utf16": ('{"id": 1}\n'.encode("utf-16"), 0, 2),
+    "bad_byte_in_a_row": (b'{"id": 1, "label": "\xe9"}\n{"id": 2}\n', 1, 1),
+    "nul_in_text": (b'{"id": 1, "label": "a\\u0000b"}\n{"id": 2, "label": "\\u0000"}\n', 0, 2),
+    "special_characters": (b'{"id": 1, "label": "\\\\N\\t\\n\\r\\\\"}\n{"id": 2, "label": "\\\\."}\n', 2, 0),
+    "surrogate": (b'{"id": 1, "label": "\\ud800"}\n', 0, 1),
+    "other_values": (b'1\n"x"\n[]\n', 0, 3),
+    "null": (b"null\n", 0, 1),
+    "huge_numbers": (b'{"id": 99999999999}\n{"id": 1e400}\n{"id": 123456789012345678901234567890}\n', 0, 3),
+    "whole_float": (b'{"id": 1.0}\n{"id": 1.5}\n', 1, 1),
+    "deep": (b'{"id": ' + b"[" * 5000 + b"]" * 5000 + b"}\n", 0, 1),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_FILES)
+def test_odd_files_lose_no_valid_row_and_stop_nobody(things: Place, kind: str) -> None:
+    content, valid, bad = ODD_FILES[kind]
+    things.put("odd", content)
+    things.put("zip", gzip.compress(content)).rename(things.root / "toys/zip/things.json.gz")
+    things.put("good", [thing(77)])
+    result = things.land()
+    odd = next(file for file in result.files if "odd" in file.path)
+    assert (odd.status, odd.rows_loaded, odd.rows_rejected) == ("landed", valid, bad)
+    zipped = next(file for file in result.files if "zip" in file.path)
+    assert (zipped.status, zipped.rows_duplicate, zipped.rows_rejected) == ("landed", valid, bad)
+    assert things.query("select count(*) from landing.rejects where line > 0 and reason > '' and code > ''") == [
+        (2 * bad,)
+    ]
+
+
+def test_text_arrives_as_it_was_sent(things: Place) -> None:
+    labels = ["\\N", "\\.", "a\tb\nc\rd\\e", "", "\x01", "é漢😀", "\x7f", "'\"", None]
+    things.put("one", [thing(n, label) for n, label in enumerate(labels)])
+    things.land()
+    assert [label for _, label in things.rows()] == labels
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbled", "not_gzip", "empty", "trailing"])
+def test_a_damaged_gzip_stays_is_told_and_stops_nobody(things: Place, damage: str) -> None:
+    whole = gzip.compress(b"".join(b'{"id": %d, "label": "%d"}\n' % (n, n * n) for n in range(2000)))
+    content = {
+        "truncated": whole[: len(whole) // 2],
+        "garbled": whole[:400] + b"\0\0\0\0\0\0\0\0" + whole[408:],
+        "not_gzip": b'{"id": 1}\n',
+        "empty": b"",
+        "trailing": whole + b"garbage",
+    }[damage]
+    things.put("toys/a/things.json.gz", content)
+    things.put("b", [thing(5)])
+    with pytest.raises(LandingError, match=r"toys/a/things.json.gz .*send it again") as caught:
+        things.land()
+    assert sorted(statuses(caught.value.result)) == ["failed", "landed"]
+    assert things.rows() == [(5, "a")]
+    assert things.query("select status, rows_read from landing.files where path like '%/a/%'") == [("failed", 0)]
+    things.put("toys/a/things.json.gz", whole)
+    assert things.land().rows_loaded == 2000
+
+
+def test_a_very_long_line_is_refused_without_holding_it_in_memory(things: Place) -> None:
+    path = things.put("one", b"")
+    with path.open("wb") as out:
+        out.write(b'{"id": 1, "label": "')
+        for _ in range(100):
+            out.write(b"x" * (1 << 20))
+        out.write(b'"}\n{"id": 2}\n')
+    with things.root.joinpath("toys/one/things.json").open("rb") as stream:
+        assert os.fstat(stream.fileno()).st_size > 100 << 20
+    result = things.land()
+    assert (result.rows_loaded, result.codes) == (1, {"too_long": 1})
+    assert things.query('select line, length("row") from landing.rejects') == [(1, 1 << 16)]
+
+
+def test_a_file_that_is_being_written_waits_for_the_next_run(things: Place) -> None:
+    things.put("done", [thing(1)])
+    path = things.put("open", [thing(2)])
+    with path.open("ab") as writer:
+        with pytest.raises(LandingError, match=r"toys/open/things.json is still being written"):
+            things.land()
+        writer.write(b'{"id": 3}\n')
+    assert things.land().rows_loaded == 2
+    assert things.rows() == [(1, "a"), (2, "a"), (3, None)]
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_landed(things: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = things.put("one", [thing(1)])
+    real = land.__globals__["hash_of"]
+
+    def hash_then_append(file: Path) -> str:
+        found: str = real(file)
+        if path.is_file():
+            with path.open("ab") as writer:
+                writer.write(b'{"id": 2}\n')
+        return found
+
+    monkeypatch.setitem(land.__globals__, "hash_of", hash_then_append)
+    with pytest.raises(LandingError, match="changed while it was read"):
+        things.land()
+    monkeypatch.undo()
+    assert things.land().rows_loaded == 2
+
+
+def test_a_row_that_postgres_refuses_fails_its_file_alone_and_says_where(things: Place) -> None:
+    things.put("a", [thing(1)])
+    things.land()
+    with psycopg.connect(things.uri) as connection:
+        connection.execute("alter table toys.things add constraint short check (length(label) < 5)")
+    things.put("b", [thing(2)])
+    things.put("c", [thing(3, "too long for it")])
+    with pytest.raises(LandingError, match=r"toys/c/things.json is not loaded .23514") as caught:
+        things.land()
+    assert "too long" not in str(caught.value)
+    assert things.rows() == [(1, "a"), (2, "a")]
+
+
+def test_a_large_file_is_loaded_like_a_small_one(things: Place) -> None:
+    number = 60_000
+    lines = [json.dumps({"id": n % (number - 10), "label": "x" * 80, "secret": None}) for n in range(number)]
+    lines[100] = '{"id": 1'
+    things.put("toys/big/things.json", "\n".join(lines).encode())
+    result = things.land()
+    assert (result.rows_read, result.rows_rejected, result.rows_duplicate) == (number, 1, 10)
+    assert things.query("select count(*), count(distinct id) from toys.things") == [(number - 11, number - 11)]
+
+
+def test_a_large_bad_file_is_held_and_leaves_no_row(things: Place) -> None:
+    lines = [b'{"id": %d, "label": "%s"}\n' % (n, b"x" * 100) for n in range(50_000)]
+    things.put("big", b"".join(lines) + b"nonsense\n" * 60_000)
+    assert statuses(things.land_anyway()) == ["held"]
+    assert things.rows() == []
+    assert things.query("select count(*) from landing.rejects") == [(60_000,)]
+
+
+def _land(place: Place, barrier: object) -> None:
+    barrier.wait()  # type: ignore[attr-defined]
+    place.land()
+
+
+def test_two_runs_at_once_load_each_row_once(things: Place) -> None:
+    for number in range(30):
+        things.put(f"{number:02}", [thing(number * 100 + n) for n in range(50)])
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(3)
+    runs = [context.Process(target=_land, args=(things, barrier)) for _ in range(3)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
+    assert [run.exitcode for run in runs] == [0, 0, 0]
+    assert things.query("select count(*), count(distinct id) from toys.things") == [(1500, 1500)]
+    assert things.query("select sum(rows_loaded), count(*) from landing.files") == [(1500, 30)]
+    assert pending_files(things.contract, str(things.root)) == []
+
+
+def test_the_database_going_away_raises_and_loses_nothing(things: Place) -> None:
+    things.put("one", [thing(1)])
+    things.land()
+    things.put("two", [thing(2)])
+    with pytest.raises(psycopg.OperationalError):
+        land(
+            things.contract,
+            pending_files(things.contract, str(things.root)),
+            source_uri="postgresql://nobody:x@127.0.0.1:1/x",
+            root=str(things.root),
+            archive=str(things.archive),
+        )
+    assert things.land().rows_loaded == 1
+
+
+CSV_FILES = {
+    "plain": (b"id,label,secret\n1,a,\n2,b,x@example.com\n", 2, 0),
+    "other_order": (b"secret,label,id\n,a,1\n", 1, 0),
+    "only_required": (b"id\n1\n", 1, 0),
+    "only_header": (b"id,label,secret\r\n", 0, 0),
+    "quoted": (b'"id","label","secret"\r\n"1","a, ""b""",""\r\n', 1, 0),
+    "record_over_lines": (b'id,label,secret\n1,"a\nb",\n2,c,\n', 2, 0),
+    "stray_quote": (b'id,label,secret\n1,"a,\n2,b,\n3,"c",\n', 2, 1),
+    "too_few_values": (b"id,label,secret\n1,a\n2,b,\n", 1, 1),
+    "not_an_integer": (b"id,label,secret\none,a,\n", 0, 1),
+    "bad_byte": (b"id,label,secret\n1,\xe9,\n2,b,\n", 1, 1),
+    "bom": (b"\xef\xbb\xbfid,label,secret\n1,a,\n", 1, 0),
+    "empty": (b"", 0, 0),
+}
+
+
+@pytest.mark.parametrize("kind", CSV_FILES)
+def test_csv_files_lose_no_valid_row(csv_things: Place, kind: str) -> None:
+    content, valid, bad = CSV_FILES[kind]
+    csv_things.put("one", content)
+    result = csv_things.land()
+    assert (result.rows_loaded, result.rows_rejected) == (valid, bad)
+
+
+def test_the_line_of_a_csv_row_is_where_its_record_begins(csv_things: Place) -> None:
+    csv_things.put("one", b'id,label,secret\n1,"a\nb",\n\n2,c,\nx,"d\ne",\n')
+    csv_things.land()
+    assert csv_things.query("select id, _line from toys.things order by id") == [(1, 2), (2, 5)]
+    assert csv_things.query('select line, "row" from landing.rejects') == [
+        (6, '{"id":"x","label":"d\\ne","secret":null}')
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"), [(b"label\na\n", "lacks id"), (b"id,label,secret,more\n", "has 1 that the contract does not")]
+)
+def test_a_csv_header_that_does_not_fit_fails_the_file(csv_things: Place, header: bytes, reason: str) -> None:
+    csv_things.put("one", header)
+    with pytest.raises(LandingError, match=f"has a header that {reason}"):
+        csv_things.land()

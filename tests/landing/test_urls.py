@@ -1,0 +1,225 @@
+"""A dataset behind a URL: fetched once while it is unchanged, resumed when it breaks off, never beyond its limits."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import psycopg
+import pytest
+
+from include.demo import make_schools_file, make_server
+from include.landing import Contract, FileError, fetch, land, pending_files
+from tests.landing.conftest import SHOP
+
+SCHOOLS = SHOP["schools.learning_modality"]
+
+
+@contextmanager
+def running(server: ThreadingHTTPServer) -> Iterator[str]:
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class Flaky(BaseHTTPRequestHandler):
+    """A server that breaks off, asks for patience, or redirects, as the test says."""
+
+    content: ClassVar[bytes] = b""
+    etag: ClassVar[str] = '"one"'
+    breaks: ClassVar[list[int]] = []  # after so many bytes of each answer
+    errors: ClassVar[list[int]] = []  # statuses answered first
+    requests: ClassVar[list[dict[str, str]]] = []
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        cls = type(self)
+        cls.requests.append({name.lower(): value for name, value in self.headers.items()})
+        if cls.errors:
+            self.send_error(cls.errors.pop(0))
+            return
+        if self.headers.get("If-None-Match") == cls.etag:
+            self.send_response(304)
+            self.end_headers()
+            return
+        start = 0
+        asked = re.fullmatch(r"bytes=([0-9]+)-", self.headers.get("Range", ""))
+        if asked and self.headers.get("If-Range") == cls.etag:
+            start = int(asked[1])
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(cls.content) - 1}/{len(cls.content)}")
+        else:
+            self.send_response(200)
+        self.send_header("ETag", cls.etag)
+        self.send_header("Content-Length", str(len(cls.content) - start))
+        self.end_headers()
+        end = start + cls.breaks.pop(0) if cls.breaks else len(cls.content)
+        self.wfile.write(cls.content[start:end])
+        self.wfile.flush()
+        self.close_connection = True
+
+
+@pytest.fixture
+def flaky(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, type[Flaky]]]:
+    handler = type("Handler", (Flaky,), {"breaks": [], "errors": [], "requests": [], "content": b"x" * 3_000_000})
+    monkeypatch.setattr("include.landing.urls.time.sleep", lambda _: None)
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as url:
+        yield url, handler
+
+
+def get(url: str, uri: str, folder: Path, contract: Contract = SCHOOLS) -> tuple[str, bytes]:
+    result = fetch(contract, source_uri=uri, root=str(folder), url=url)
+    return result.status, (folder / result.path).read_bytes() if result.path else b""
+
+
+def test_the_demo_schools_are_fetched_once_and_landed(tmp_path: Path, source_uri: str) -> None:
+    expected = make_schools_file(tmp_path / "web/schools.csv")
+    root = str(tmp_path / "in")
+    with running(make_server(tmp_path / "web")) as url:
+        first = fetch(SCHOOLS, source_uri=source_uri, root=root, url=f"{url}/schools.csv")
+        result = land(
+            SCHOOLS, pending_files(SCHOOLS, root), source_uri=source_uri, root=root, archive=str(tmp_path / "archive")
+        )
+        again = fetch(SCHOOLS, source_uri=source_uri, root=root, url=f"{url}/schools.csv")
+    assert (first.status, again.status) == ("fetched", "unchanged")
+    assert (result.rows_read, result.rows_loaded, result.rows_rejected) == (expected.rows, expected.loaded, 3)
+    with psycopg.connect(source_uri) as connection:
+        week = connection.execute("select min(week)::text from schools.learning_modality").fetchone()
+    assert week == ("2021-08-01",)
+
+
+def test_an_unchanged_source_costs_one_request(tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]]) -> None:
+    url, handler = flaky
+    assert get(url, source_uri, tmp_path) == ("fetched", handler.content)
+    handler.requests.clear()
+    assert get(url, source_uri, tmp_path)[0] == "unchanged"
+    assert len(handler.requests) == 1
+    handler.etag, handler.content = '"two"', b"new"
+    assert get(url, source_uri, tmp_path) == ("fetched", b"new")
+
+
+def test_a_download_that_breaks_off_is_resumed(tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]]) -> None:
+    url, handler = flaky
+    handler.content = bytes(range(256)) * 12_000
+    handler.breaks = [1_000_000, 1_000_000]
+    assert get(url, source_uri, tmp_path) == ("fetched", handler.content)
+    assert [request.get("range") for request in handler.requests] == [None, "bytes=1000000-", "bytes=2000000-"]
+
+
+def test_a_download_whose_source_changes_meanwhile_begins_anew(
+    tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, handler = flaky
+    handler.breaks = [1000]
+
+    def change(_: float) -> None:
+        handler.etag, handler.content = '"two"', b"y" * 5000
+
+    monkeypatch.setattr("include.landing.urls.time.sleep", change)
+    assert get(url, source_uri, tmp_path) == ("fetched", b"y" * 5000)
+
+
+def test_a_server_that_is_busy_is_asked_again_and_one_that_refuses_is_not(
+    tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]]
+) -> None:
+    url, handler = flaky
+    handler.errors = [503, 429]
+    assert get(url, source_uri, tmp_path)[0] == "fetched"
+    handler.errors, handler.requests[:] = [404], []
+    with pytest.raises(FileError, match="answered 404: check the URL"):
+        get(url + "/x", source_uri, tmp_path)
+    assert len(handler.requests) == 1
+
+
+def test_a_server_that_never_ends_its_answer_fails_after_some_attempts(
+    tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]]
+) -> None:
+    url, handler = flaky
+    handler.breaks = [10] * 20
+    with pytest.raises(FileError, match="broke off, 5 times"):
+        get(url, source_uri, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_limits_of_size_and_time_hold(tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]]) -> None:
+    url, _ = flaky
+    with pytest.raises(FileError, match="larger than 1000 bytes: raise maxBytes"):
+        get(url, source_uri, tmp_path, dataclasses.replace(SCHOOLS, max_bytes=1000))
+    with pytest.raises(FileError, match="took longer than 0 s: raise maxSeconds"):
+        get(url, source_uri, tmp_path, dataclasses.replace(SCHOOLS, max_seconds=0.0))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_message_shows_neither_password_nor_query(
+    tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]]
+) -> None:
+    url, handler = flaky
+    handler.errors = [403]
+    with pytest.raises(FileError) as caught:
+        get(url.replace("http://", "http://me:hush@") + "/a.csv?token=hush", source_uri, tmp_path)
+    assert "hush" not in str(caught.value)
+    assert "/a.csv" in str(caught.value)
+
+
+def test_a_file_url_is_fetched_when_it_changes(tmp_path: Path, source_uri: str) -> None:
+    file, root = tmp_path / "a file.csv", tmp_path / "in"
+    file.write_bytes(b"one")
+    assert get(file.as_uri(), source_uri, root) == ("fetched", b"one")
+    assert get(file.as_uri(), source_uri, root)[0] == "unchanged"
+    file.write_bytes(b"three")
+    assert get(file.as_uri(), source_uri, root) == ("fetched", b"three")
+
+
+def test_no_url_is_no_error(tmp_path: Path, source_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SCHOOLS_URL", raising=False)
+    assert fetch(SCHOOLS, source_uri=source_uri, root=str(tmp_path)).status == "unset"
+
+
+def test_a_certificate_that_nobody_signed_is_refused(tmp_path: Path, source_uri: str) -> None:
+    ssl = pytest.importorskip("ssl")
+    certificate = make_certificate(tmp_path)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Flaky)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    with running(server) as url, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("include.landing.urls.time.sleep", lambda _: None)
+        with pytest.raises(FileError, match="can't be reached"):
+            get(url.replace("http:", "https:"), source_uri, tmp_path / "in")
+
+
+def make_certificate(folder: Path) -> Path:
+    """Write a key and a certificate that it signed itself."""
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "certificate.pem"
+    file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return file

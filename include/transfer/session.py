@@ -72,6 +72,12 @@ def connect(uri: str, place: str) -> Connection:
     return connection
 
 
+def sibling(connection: Connection) -> Connection:
+    """Open another connection to the same place as the same user."""
+    info = connection.info
+    return psycopg.connect(info.dsn, password=info.password, autocommit=True, connect_timeout=30)
+
+
 def _connection_error(uri: str, error: psycopg.Error) -> str:
     try:
         conninfo_to_dict(uri)

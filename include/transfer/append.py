@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from psycopg import sql
 
+from include.transfer.both import ask_both
 from include.transfer.catalog import Table
 from include.transfer.names import TableName
-from include.transfer.session import Connection, query, scalar
+from include.transfer.session import Connection, query
 from include.transfer.stream import Progress, copy_statements, pump
 
 
@@ -57,6 +58,10 @@ def bring_up_to_date(
     out, into = copy_statements(table, store, committed_between(table.xid_column, old, new))
     added, size = pump(source, out, target, into, progress)
     count = sql.SQL("select count(*) from {} where {}")
-    in_source = scalar(source, count.format(table.name.identifier, covered(table.xid_column, new)))
-    rows = scalar(target, count.format(existing.name.identifier, sql.Literal(True)))
+    (in_source,), (rows,) = ask_both(
+        source,
+        count.format(table.name.identifier, covered(table.xid_column, new)),
+        target,
+        count.format(existing.name.identifier, sql.Literal(True)),
+    )
     return (rows, added, size) if rows == in_source else None

@@ -1,36 +1,37 @@
 """Changed, new and deleted rows of a table with a key, found by hashes that each server computes of its own rows.
 
-Rows fall into ranges of about ten by a hash of their key, and of every range both sides give one number, the XOR of
-its rows' hashes. Where the numbers differ, both sides give the hash of each row and its place; what only the source
+Rows fall into ranges of about ten by their key, and of every range both sides give one number, the XOR of its rows'
+hashes. Where the numbers differ, both sides give the hash of each row and its place; what only the source
 has is fetched from its place there, what only the target has is deleted at its place here. So one scan of each side,
 the ranges (1.2 bytes a row) and the hashes of the ranges that differ travel, and then the changed rows themselves.
 
-Ranges of key hashes rather than of keys: they work for every type of key, are of even size whatever the values, and a
-change touches one range wherever it is. Ten rows a range is where the ranges' and the rows' hashes cost the fewest
-bytes together when 1% of the rows changed.
+Ten rows a range is where the ranges' and the rows' hashes cost the fewest bytes together when 1% of the rows changed.
+A range is a stretch of the key's first column where that is an integer: rows that lie together then fall into the same
+range, and grouping 3 million of them takes 0.9 s. Otherwise it is a part of the hashes of the key, which suits every
+type and distribution but touches memory at random: 2.8 s.
 """
 
 from __future__ import annotations
 
-import queue
 import struct
-import threading
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import pairwise
 
 from psycopg import sql
 
+from include.transfer.both import Reading, side_by_side
 from include.transfer.catalog import Table
 from include.transfer.fingerprint import row_hash
 from include.transfer.names import TableName, TransferError
-from include.transfer.session import Connection
+from include.transfer.session import Connection, query
 from include.transfer.stream import Progress, copy_statements, pump
 
 _ROWS_A_RANGE = 10
 _RANGES_A_CHUNK = 1024  # ranges whose numbers travel as one value
 _TOO_MANY = 0.8  # share of ranges that differ from which on a full refresh is cheaper
+_MOST_RANGES = 2**31  # their numbers are integers
 _FETCH = 20_000  # rows deleted or fetched by one statement
 
 _RANGE = struct.Struct(">iq")
@@ -96,11 +97,8 @@ def bring_up_to_date(
 def _differences(
     source: Connection, target: Connection, table: Table, store: TableName, rows: int, progress: Progress
 ) -> Difference | None:
-    key = row_hash([c for c in table.columns if c.name in table.key])
-    whole = row_hash(table.columns)
-    ranges = 1 << max(0, (rows // _ROWS_A_RANGE - 1).bit_length())
-    number = sql.SQL("({} & {})::int").format(key, sql.Literal(ranges - 1))
-    parts = {"number": number, "row": whole, "chunk": sql.Literal(_RANGES_A_CHUNK)}
+    number = _range_number(source, target, table, store, rows)
+    parts = {"number": number, "row": row_hash(table.columns), "chunk": sql.Literal(_RANGES_A_CHUNK)}
     found = Difference()
     differing = array("i")
     total = 0
@@ -109,9 +107,9 @@ def _differences(
         " from (select {number} as number, bit_xor({row}) as hash, count(*) as rows from {table} group by 1) ranges"
         " group by 1 order by 1"
     )
-    for ours, theirs in _side_by_side(
-        _Reading(source, statement.format(**parts, table=table.name.identifier)),
-        _Reading(target, statement.format(**parts, table=store.identifier)),
+    for ours, theirs in side_by_side(
+        Reading(source, statement.format(**parts, table=table.name.identifier)),
+        Reading(target, statement.format(**parts, table=store.identifier)),
     ):
         (source_rows, source_hashes), (target_rows, target_hashes) = ours or (0, b""), theirs or (0, b"")
         found.source_rows += source_rows
@@ -130,9 +128,9 @@ def _differences(
         " from (select {number} as number, {row} as hash, ctid from {table} where {number} = any(%s)) differing"
         " group by 1 order by 1"
     )
-    for ours, theirs in _side_by_side(
-        _Reading(source, statement.format(**parts, table=table.name.identifier), list(differing)),
-        _Reading(target, statement.format(**parts, table=store.identifier), list(differing)),
+    for ours, theirs in side_by_side(
+        Reading(source, statement.format(**parts, table=table.name.identifier), list(differing)),
+        Reading(target, statement.format(**parts, table=store.identifier), list(differing)),
     ):
         at_source, at_target = (_places(each[0] if each else b"") for each in (ours, theirs))
         found.bytes += len(ours[0]) if ours else 0
@@ -141,6 +139,47 @@ def _differences(
             found.fetch_hashes.append(each)
         found.delete.extend(at_target[each] for each in at_target.keys() - at_source.keys())
     return found
+
+
+def _range_number(source: Connection, target: Connection, table: Table, store: TableName, rows: int) -> sql.Composable:
+    """Return the SQL of the number of the range that a row falls into, an int from 0."""
+    ranges = max(1, rows // _ROWS_A_RANGE)
+    lead = next(c for c in table.columns if c.name == table.key[0])
+    column = sql.Identifier(lead.name)
+    width = _width(target, store, lead.name, rows) if lead.base in ("smallint", "integer", "bigint") else None
+    if width is not None:
+        ends = sql.SQL("select min({0}), max({0}) from {1}")
+        found = [
+            *query(source, ends.format(column, table.name.identifier)),
+            *query(target, ends.format(column, store.identifier)),
+        ]
+        values = [value for each in found for value in each if value is not None]
+        if values and (max(values) - min(values)) // width < _MOST_RANGES:
+            first = abs(min(values)) // width * (1 if min(values) > 0 else -1)  # rounded to zero, as SQL does
+            return sql.SQL("({}::bigint / {}::bigint - {}::bigint)::int").format(
+                column, sql.Literal(width), sql.Literal(first)
+            )
+    key = row_hash([c for c in table.columns if c.name in table.key])
+    return sql.SQL("({} & {})::int").format(key, sql.Literal((1 << (ranges.bit_length() - 1)) - 1))
+
+
+def _width(target: Connection, store: TableName, column: str, rows: int) -> int | None:
+    """Return how many values of an integer column hold about ten rows, or None where it has too few values for that.
+
+    The column's histogram tells it: each of its stretches holds as many rows as the others, so the median stretch
+    says how dense most rows lie, however far away a few are.
+    """
+    known = query(
+        target,
+        "select n_distinct, histogram_bounds::text::bigint[] from pg_stats"
+        " where schemaname = %s and tablename = %s and attname = %s",
+        *(*store, column),
+    )
+    if not known or (-0.05 <= known[0][0] <= rows / 20) or not known[0][1]:
+        return None
+    bounds = known[0][1]
+    stretches = sorted(high - low for low, high in pairwise(bounds))
+    return max(1, stretches[len(stretches) // 2] * len(stretches) * _ROWS_A_RANGE // max(1, rows))
 
 
 def _places(packed: bytes) -> dict[int, int]:
@@ -152,59 +191,3 @@ def _tids(places: array[int]) -> Iterator[str]:
     for start in range(0, len(places), _FETCH):
         tids = (f'"({place >> 16},{place & 0xFFFF})"' for place in places[start : start + _FETCH])
         yield "{" + ",".join(tids) + "}"
-
-
-class _Reading:
-    """The rows of a query, read by a thread of its own so that two servers work at the same time."""
-
-    def __init__(self, connection: Connection, statement: sql.Composed, *args: Any) -> None:
-        self._rows: queue.Queue[tuple[Any, ...] | BaseException | None] = queue.Queue(maxsize=8)
-        self._abandoned = threading.Event()
-        self._thread = threading.Thread(target=self._read, args=(connection, statement, args), daemon=True)
-        self._thread.start()
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        while (row := self._rows.get()) is not None:
-            if isinstance(row, BaseException):
-                raise row
-            yield row
-
-    def abandon(self) -> None:
-        """Stop reading; the connection is free for others afterwards."""
-        self._abandoned.set()
-        self._thread.join()
-
-    def _read(self, connection: Connection, statement: sql.Composed, args: tuple[Any, ...]) -> None:
-        try:
-            with connection.cursor() as cursor:
-                for row in cursor.stream(statement, args or None, binary=True):
-                    if not self._put(row):
-                        return
-            self._put(None)
-        except BaseException as error:
-            self._put(error)
-
-    def _put(self, row: tuple[Any, ...] | BaseException | None) -> bool:
-        while not self._abandoned.is_set():
-            try:
-                self._rows.put(row, timeout=0.2)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-
-def _side_by_side(ours: _Reading, theirs: _Reading) -> Iterator[tuple[Any, Any]]:
-    """Yield what both sides have of each chunk, None for a side that has nothing of it. Both come in order."""
-    try:
-        left, right = iter(ours), iter(theirs)
-        here, there = next(left, None), next(right, None)
-        while here is not None or there is not None:
-            chunk = min(row[0] for row in (here, there) if row is not None)
-            is_here, is_there = here is not None and here[0] == chunk, there is not None and there[0] == chunk
-            yield here[1:] if here and is_here else None, there[1:] if there and is_there else None
-            here = next(left, None) if is_here else here
-            there = next(right, None) if is_there else there
-    finally:
-        for reading in (ours, theirs):
-            reading.abandon()

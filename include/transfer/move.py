@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import psycopg
 from psycopg import sql
 
-from include.transfer import append, audit, compare, refresh
+from include.transfer import append, audit, compare, refresh, verification
 from include.transfer.catalog import Table, describe, find_table
 from include.transfer.changes import find_changes
 from include.transfer.definition import advance_sequences, ensure_schema
@@ -113,6 +113,10 @@ def _move(
             if outcome is None:
                 outcome = _refresh(source, target, table, existing, name, watermark, progress)
             outcome.notes[:0] = notes
+            if verify:
+                where = append.covered(table.xid_column, watermark) if watermark is not None else None
+                verification.verify(source, target, table, outcome.store or name, where)
+                outcome.verdict = "verified"
             if outcome.mode == "full":
                 advance_sequences(source, target, outcome.store or name, name, table)
             if outcome.store is not None and existing is not None:

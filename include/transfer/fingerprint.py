@@ -29,7 +29,7 @@ _CHUNK = 400  # a record holds 1,664 columns at most, and one column may become 
 _PROBE = """hash_record_extended(row(true, '\\x00ff'::bytea, 'a'::"char", 'n'::name, 1::int2, -2::int4, 3::int8, 4::oid,
     '00112233-4455-6677-8899-aabbccddeeff'::uuid, date '2000-02-29', time '12:34:56.789', '17'::xid8, null::int,
     timestamp '1999-12-31 23:59:59', timestamptz '1999-12-31 23:59:59+00', macaddr '08:00:2b:01:02:03',
-    inet '10.0.0.1/8', cidr '10.0.0.0/8', 'é€😀'::text, 'x'::varchar, 'y  '::char(3), 1.50::numeric, scale(1.50),
+    inet '10.0.0.1/8', cidr '10.0.0.0/8', 'é€😀'::text, 'x'::varchar, 'y  '::char(3), 1.50::numeric, numeric_send(1.50),
     float8send('NaN')), 42)"""
 
 
@@ -61,7 +61,8 @@ def _terms(column: Column) -> list[sql.Composable]:
     if base == "character" and column.typmod > 0:
         return [sql.SQL('{} collate "C"').format(name)]
     if base == "numeric":
-        return [name] if column.typmod >= 0 else [name, sql.SQL("scale({})").format(name)]
+        # one hash stands for NaN and both infinities, which a column with a precision can't hold
+        return [name] if column.typmod >= 0 else [sql.SQL("numeric_send({})").format(name)]
     if base in _SENT:
         return [sql.SQL("{}({})").format(sql.SQL(_SENT[base]), name)]
     if base == "character":

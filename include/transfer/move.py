@@ -17,6 +17,7 @@ from include.transfer.fingerprint import hashes_agree
 from include.transfer.names import Mode, TableName, TablePlan, TransferError, TransferResult
 from include.transfer.session import Connection, connect, reading, safe_message, scalar, sibling
 from include.transfer.stream import Progress
+from include.transfer.types import ensure_types
 
 _WAIT_FOR_OTHER_RUN = "10min"
 
@@ -94,7 +95,7 @@ def _move(
     name = TableName.parse(plan.target)
     ensure_schema(target, name.schema)
     with reading(source, snapshot):
-        table, origin, watermark = _read_source(source, target, plan)
+        table, origin, watermark, type_notes = _read_source(source, target, plan)
         with target.transaction():
             _lock_out_other_runs(target, plan.target)
             known = audit.standing(target, plan.target)
@@ -112,7 +113,7 @@ def _move(
                         notes.append(f"refreshed in full: {moved}")
             if outcome is None:
                 outcome = _refresh(source, target, table, existing, name, watermark, progress)
-            outcome.notes[:0] = notes
+            outcome.notes[:0] = type_notes + notes
             if verify:
                 where = append.covered(table.xid_column, watermark) if watermark is not None else None
                 verification.verify(source, target, table, outcome.store or name, where)
@@ -146,8 +147,11 @@ def _move(
     return result
 
 
-def _read_source(source: Connection, target: Connection, plan: TablePlan) -> tuple[Table, str, str | None]:
-    """Return the source table, a name for it that no other table shares, and the snapshot as a watermark."""
+def _read_source(source: Connection, target: Connection, plan: TablePlan) -> tuple[Table, str, str | None, list[str]]:
+    """Return the source table, a name for it that no other table shares, the snapshot as a watermark, and notes.
+
+    Its types exist in the target afterwards.
+    """
     name = TableName.parse(plan.source)
     oid = find_table(source, name)
     if oid is None:
@@ -160,7 +164,8 @@ def _read_source(source: Connection, target: Connection, plan: TablePlan) -> tup
         "select (select system_identifier from pg_control_system())::text || '/' || oid from pg_database"
         " where datname = current_database()",
     )
-    return table, f"{system}/{oid}", append.current_watermark(source) if table.xid_column else None
+    notes = ensure_types(source, target, table, prefix)
+    return table, f"{system}/{oid}", append.current_watermark(source) if table.xid_column else None, notes
 
 
 def _existing(target: Connection, source: Connection, name: TableName) -> Table | None:

@@ -54,7 +54,6 @@ def connect(uri: str, place: str) -> Connection:
             uri,
             autocommit=True,
             client_encoding="utf8",
-            prepare_threshold=None,
             **{"connect_timeout": 30, "application_name": "transfer", **_KEEPALIVES},
         )
     except psycopg.Error as error:

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from psycopg import sql
 
+from include.transfer.both import ask_both
+from include.transfer.catalog import Table
+from include.transfer.names import TableName
 from include.transfer.session import Connection, query
+from include.transfer.stream import Progress, copy_statements, pump
 
 
 def current_watermark(source: Connection) -> str:
@@ -22,12 +26,42 @@ def current_watermark(source: Connection) -> str:
     return f"{oldest}:{oldest}:" if standby else snapshot
 
 
-def committed_between(column: str, old: str | None, new: str) -> sql.Composed:
-    """Return the condition for rows that the snapshot `new` sees and `old` did not (with None: all that `new` sees)."""
-    name = sql.Identifier(column)
-    seen = sql.SQL("pg_visible_in_snapshot({}, {}::pg_snapshot)").format(name, sql.Literal(new))
-    if old is None:
-        return seen
-    return sql.SQL("{} >= {}::xid8 and not pg_visible_in_snapshot({}, {}::pg_snapshot) and {}").format(
-        name, sql.Literal(old.split(":")[0]), name, sql.Literal(old), seen
+def covered(column: str, watermark: str) -> sql.Composed:
+    """Return the condition for rows that the watermark covers: on a primary, all that its snapshot shows."""
+    return sql.SQL("pg_visible_in_snapshot({}, {}::pg_snapshot) is not false").format(
+        sql.Identifier(column), sql.Literal(watermark)
     )
+
+
+def committed_between(column: str, old: str, new: str) -> sql.Composed:
+    """Return the condition for rows that the watermark `new` covers and `old` did not."""
+    name = sql.Identifier(column)
+    return sql.SQL("{} >= {}::xid8 and not pg_visible_in_snapshot({}, {}::pg_snapshot) and {}").format(
+        name, sql.Literal(old.split(":")[0]), name, sql.Literal(old), covered(column, new)
+    )
+
+
+def bring_up_to_date(
+    source: Connection,
+    target: Connection,
+    table: Table,
+    store: TableName,
+    existing: Table,
+    old: str,
+    new: str,
+    progress: Progress,
+) -> tuple[int, int, int] | None:
+    """Add what was committed between two watermarks; return rows in the target, rows added and bytes.
+
+    Returns None when the counts differ afterwards: then rows were deleted, or written with another transaction's id.
+    """
+    out, into = copy_statements(table, store, committed_between(table.xid_column, old, new))
+    added, size = pump(source, out, target, into, progress)
+    count = sql.SQL("select count(*) from {} where {}")
+    (in_source,), (rows,) = ask_both(
+        source,
+        count.format(table.name.identifier, covered(table.xid_column, new)),
+        target,
+        count.format(existing.name.identifier, sql.Literal(True)),
+    )
+    return (rows, added, size) if rows == in_source else None

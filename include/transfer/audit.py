@@ -68,6 +68,7 @@ class Standing:
     origin: str  # the source's system, database and table
     columns: dict[str, int]  # name -> number in the source's catalog, which a rename keeps
     watermark: str | None
+    rows: int = 0
 
 
 def ensure_audit(target: Connection) -> None:
@@ -88,7 +89,7 @@ def ensure_audit(target: Connection) -> None:
 
 def standing(target: Connection, table: str) -> Standing | None:
     """Return what is known of a target table, None before its first transfer."""
-    rows = query(target, "select origin, columns, watermark from transfer.tables where target = %s", table)
+    rows = query(target, "select origin, columns, watermark, rows from transfer.tables where target = %s", table)
     return Standing(*rows[0]) if rows else None
 
 

@@ -9,12 +9,15 @@ from datetime import UTC, datetime
 import psycopg
 from psycopg import sql
 
-from include.transfer import append, audit, refresh
+from include.transfer import append, audit, compare, refresh, verification
 from include.transfer.catalog import Table, describe, find_table
+from include.transfer.changes import find_changes
 from include.transfer.definition import advance_sequences, ensure_schema
+from include.transfer.fingerprint import hashes_agree
 from include.transfer.names import Mode, TableName, TablePlan, TransferError, TransferResult
-from include.transfer.session import Connection, connect, reading, safe_message, scalar
-from include.transfer.stream import Progress, pump
+from include.transfer.session import Connection, connect, reading, safe_message, scalar, sibling
+from include.transfer.stream import Progress
+from include.transfer.types import ensure_types
 
 _WAIT_FOR_OTHER_RUN = "10min"
 
@@ -92,21 +95,34 @@ def _move(
     name = TableName.parse(plan.target)
     ensure_schema(target, name.schema)
     with reading(source, snapshot):
-        table, origin, watermark = _read_source(source, target, plan)
+        table, origin, watermark, type_notes = _read_source(source, target, plan)
         with target.transaction():
             _lock_out_other_runs(target, plan.target)
             known = audit.standing(target, plan.target)
             existing = _existing(target, source, name)
-            outcome = None
-            if existing is not None and known is not None and known.origin == origin and not plan.forced:
-                outcome = _bring_up_to_date(source, target, table, existing, plan, known, watermark, progress)
+            outcome: Outcome | None = None
+            notes: list[str] = []
+            if existing is not None:
+                same = known is not None and known.origin == origin
+                notes = find_changes(target, table, existing, known, same)
+                if same and known is not None and not notes and not plan.forced and plan.mode != "full":
+                    moved = _bring_up_to_date(source, target, table, existing, plan, known, watermark, progress)
+                    if isinstance(moved, Outcome):
+                        outcome = moved
+                    else:
+                        notes.append(f"refreshed in full: {moved}")
             if outcome is None:
                 outcome = _refresh(source, target, table, existing, name, watermark, progress)
+            outcome.notes[:0] = type_notes + notes
+            if verify:
+                where = append.covered(table.xid_column, watermark) if watermark is not None else None
+                verification.verify(source, target, table, outcome.store or name, where)
+                outcome.verdict = "verified"
             if outcome.mode == "full":
                 advance_sequences(source, target, outcome.store or name, name, table)
             if outcome.store is not None and existing is not None:
                 _flush(target)
-                refresh.switch(target, name, existing, outcome.store)
+                outcome.notes += refresh.switch(target, name, existing, outcome.store)
             result = TransferResult(
                 source=plan.source,
                 target=plan.target,
@@ -131,8 +147,11 @@ def _move(
     return result
 
 
-def _read_source(source: Connection, target: Connection, plan: TablePlan) -> tuple[Table, str, str | None]:
-    """Return the source table, a name for it that no other table shares, and the snapshot as a watermark."""
+def _read_source(source: Connection, target: Connection, plan: TablePlan) -> tuple[Table, str, str | None, list[str]]:
+    """Return the source table, a name for it that no other table shares, the snapshot as a watermark, and notes.
+
+    Its types exist in the target afterwards.
+    """
     name = TableName.parse(plan.source)
     oid = find_table(source, name)
     if oid is None:
@@ -145,7 +164,8 @@ def _read_source(source: Connection, target: Connection, plan: TablePlan) -> tup
         "select (select system_identifier from pg_control_system())::text || '/' || oid from pg_database"
         " where datname = current_database()",
     )
-    return table, f"{system}/{oid}", append.current_watermark(source) if table.xid_column else None
+    notes = ensure_types(source, target, table, prefix)
+    return table, f"{system}/{oid}", append.current_watermark(source) if table.xid_column else None, notes
 
 
 def _existing(target: Connection, source: Connection, name: TableName) -> Table | None:
@@ -162,24 +182,26 @@ def _bring_up_to_date(
     known: audit.Standing,
     watermark: str | None,
     progress: Progress,
-) -> Outcome | None:
-    """Move only what changed, or return None when the table must be refreshed in full."""
+) -> Outcome | str:
+    """Move only what changed, or return why the table must be refreshed in full."""
     store = existing.stores[0] if existing.stores else existing.name
-    if plan.mode == "append" and known.watermark is not None and watermark is not None:
-        target.execute(sql.SQL("lock table only {} in share row exclusive mode").format(existing.name.identifier))
-        where = append.committed_between(table.xid_column, known.watermark, watermark)
-        out, into = refresh.copy_statements(table, store, where)
-        rows, size = pump(source, out, target, into, progress)
-        total = scalar(
-            source,
-            sql.SQL("select count(*) from {} where {}").format(
-                table.name.identifier, append.committed_between(table.xid_column, None, watermark)
-            ),
-        )
-        have = scalar(target, sql.SQL("select count(*) from {}").format(existing.name.identifier))
-        if have == total:
-            return Outcome("append", have, rows, size, "counted", [])
-    return None
+    # readers go on; nobody else writes, and nobody switches the table's storage
+    target.execute(sql.SQL("lock table only {} in share row exclusive mode").format(existing.name.identifier))
+    if plan.mode == "append":
+        if known.watermark is None or watermark is None:
+            return "there is no watermark"
+        added = append.bring_up_to_date(source, target, table, store, existing, known.watermark, watermark, progress)
+        if added is None:
+            return "rows were deleted or changed since the last run"
+        return Outcome("append", *added, "counted", [])
+    if not table.key:
+        return "the table no longer has a key"
+    if not hashes_agree(source, target):
+        return "the servers' hashes differ"
+    compared = compare.bring_up_to_date(source, target, table, store, max(table.rows, known.rows), progress)
+    if compared is None:
+        return "most rows differ"
+    return Outcome("key", compared.rows, compared.changed, compared.bytes, "counted", [])
 
 
 def _refresh(
@@ -191,7 +213,8 @@ def _refresh(
     watermark: str | None,
     progress: Progress,
 ) -> Outcome:
-    loaded = refresh.load(source, target, table, name, existing is not None, progress)
+    where = append.covered(table.xid_column, watermark) if watermark is not None else None
+    loaded = refresh.load(source, target, table, name, existing, where, progress)
     return Outcome(
         "full", loaded.rows, loaded.rows, loaded.bytes, "counted", loaded.notes, loaded.store if existing else None
     )
@@ -209,7 +232,9 @@ def _lock_out_other_runs(target: Connection, table: str) -> None:
 
 
 def _flush(target: Connection) -> None:
-    """Write the log of the rows to disk now, so that the commit, which readers wait for, has little left to write."""
+    """Have the log of the rows on disk before the table is locked, so that the commit has little left to write."""
+    with sibling(target) as other:
+        other.execute("select pg_current_xact_id()")  # its commit flushes all that was logged before it
 
 
 def _record_failure(

@@ -54,7 +54,6 @@ def connect(uri: str, place: str) -> Connection:
             uri,
             autocommit=True,
             client_encoding="utf8",
-            prepare_threshold=None,
             **{"connect_timeout": 30, "application_name": "transfer", **_KEEPALIVES},
         )
     except psycopg.Error as error:
@@ -70,6 +69,12 @@ def connect(uri: str, place: str) -> Connection:
         connection.close()
         raise TransferError(f"{place}: can't set the session: {safe_message(error)}") from None
     return connection
+
+
+def sibling(connection: Connection) -> Connection:
+    """Open another connection to the same place as the same user."""
+    info = connection.info
+    return psycopg.connect(info.dsn, password=info.password, autocommit=True, connect_timeout=30)
 
 
 def _connection_error(uri: str, error: psycopg.Error) -> str:

@@ -70,8 +70,8 @@ def hold_snapshot(
                     return across
                 if time.monotonic() > deadline:
                     raise TransferError(
-                        f"run {run_id}: {len(plans) - across} of {len(plans)} tables were not across when the time of its"
-                        f" snapshot ({timeout:.0f} s) was over: transfer.runs says why; start the run again"
+                        f"run {run_id}: {len(plans) - across} of {len(plans)} tables weren't across when its snapshot's"
+                        f" time ({timeout:.0f} s) was over: transfer.runs says why; start the run again"
                     )
                 time.sleep(_HEARTBEAT)
         except psycopg.Error as error:

@@ -16,12 +16,33 @@ from psycopg import sql
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 
-from include.transfer.names import TransferError
+from include.transfer.catalog import Table
+from include.transfer.names import TableName, TransferError
 from include.transfer.session import Connection
 
 BATCH = 256 * 1024
 
 Progress = Callable[[int, int], None]  # is told the rows (0 when not known yet) and the bytes of each batch
+
+
+def copy_statements(
+    table: Table, store: TableName, where: sql.Composable | None, *, fresh: bool = False
+) -> tuple[sql.Composed, sql.Composed]:
+    """Return the COPY TO of the table's rows and the COPY FROM into the store, with FREEZE where it is fresh."""
+    names = sql.SQL(", ").join(sql.Identifier(c.name) for c in table.columns)
+    options = "format binary" if all(c.binary for c in table.columns) else "format text"
+    columns = sql.SQL(" ({})").format(names) if table.columns else sql.SQL("")
+    plain = table.kind == "r" and not table.has_children and not any(c.generated for c in table.columns)
+    if where is None and plain:
+        rows = table.name.identifier + columns
+    else:
+        condition = sql.SQL(" where {}").format(where) if where is not None else sql.SQL("")
+        rows = sql.SQL("(select {} from {}{})").format(names, table.name.identifier, condition)
+    freeze = sql.SQL(", freeze" if fresh else "")
+    return (
+        sql.SQL("copy {} to stdout ({})").format(rows, sql.SQL(options)),
+        sql.SQL("copy {}{} from stdin ({}{})").format(store.identifier, columns, sql.SQL(options), freeze),
+    )
 
 
 def pump(

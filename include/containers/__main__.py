@@ -55,7 +55,7 @@ def make_demo_files(landing_root: Path) -> None:
 
     mark = landing_root / DEMO_MARK
     if not mark.exists():
-        demo.make_landing_files(str(landing_root))
+        demo.make_landing_files(landing_root)
         mark.touch()
 
 

@@ -39,6 +39,10 @@ test: ## linters and every test, the end-to-end one included
 	@$(MAKE) --no-print-directory lint
 	@$(PYTHON) -m pytest
 
+test-containers: ## start, restart and kill the stack in Docker; needs the Astro CLI and a Docker engine
+	@sh include/local/environment.sh $(VENV) tests/requirements.txt
+	@$(PYTHON) -m pytest -m containers tests/containers
+
 lint: ## ruff, mypy and sqlfluff
 	@sh include/local/environment.sh $(VENV) tests/requirements.txt
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy && $(VENV)/bin/sqlfluff lint -q dbt/models

@@ -1,7 +1,7 @@
 # The commands of the README. `make run` and `make test` do everything from a fresh clone; the others are their parts.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help env run start stop restart status databases docs test test-containers lint bench lock clean
+.PHONY: help env run start stop restart status databases docs test astro-ports test-containers lint bench lock clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -38,6 +38,14 @@ test: ## linters and every test, the end-to-end one included
 	@sh include/local/environment.sh $(VENV) tests/requirements.txt
 	@$(MAKE) --no-print-directory lint
 	@$(PYTHON) -m pytest
+
+astro-ports: ## give the Astro CLI the ports of .env that it reads from .astro/config.yaml alone
+	@python3 -c 'from include import settings; print(settings.UI_PORT, settings.AIRFLOW_DB.port)' | { read ui database; \
+		astro config set api-server.port "$$ui" && astro config set postgres.port "$$database"; }
+
+test-containers: ## start, restart and kill the stack in Docker; needs the Astro CLI and a Docker engine
+	@sh include/local/environment.sh $(VENV) tests/requirements.txt
+	@$(PYTHON) -m pytest -m containers tests/containers
 
 lint: ## ruff, mypy and sqlfluff
 	@sh include/local/environment.sh $(VENV) tests/requirements.txt

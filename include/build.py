@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +28,49 @@ def run_dbt(arguments: Sequence[str], target_uri: str | None = None) -> int:
         print(result.exception)
         return 2
     return 0 if result.success else 1
+
+
+class DbtError(RuntimeError):
+    """dbt can't parse its project; the message holds what dbt says."""
+
+
+def manifest_is_stale() -> bool:
+    """Return whether dbt's manifest is missing or older than the dbt project."""
+    if not settings.DBT_MANIFEST.exists():
+        return True
+    made = settings.DBT_MANIFEST.stat().st_mtime
+    for path in settings.DBT_PROJECT.rglob("*"):
+        if path.relative_to(settings.DBT_PROJECT).parts[0] in ("target", "logs"):
+            continue
+        # A folder is younger than the manifest when a file in it was removed since.
+        if (path.is_dir() or path.suffix in (".sql", ".yml", ".md", ".csv")) and path.stat().st_mtime > made:
+            return True
+    return False
+
+
+def make_manifest() -> None:
+    """Have dbt write the manifest that the warehouse DAG is rendered from, if it is stale. Raises DbtError.
+
+    Whoever reads it meanwhile finds the old one or the new one, whole.
+    """
+    if not manifest_is_stale():
+        return
+    folder = settings.DBT_MANIFEST.parent / "parsed"
+    folder.mkdir(parents=True, exist_ok=True)
+    began = time.time()
+    done = subprocess.run(
+        [sys.executable, "-m", "include", "build", "--parse"],
+        cwd=settings.PROJECT,
+        env={**os.environ, "DBT_TARGET_PATH": str(folder), "DBT_LOG_PATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise DbtError(f"dbt can't parse the project in {settings.DBT_PROJECT}:\n{done.stdout}{done.stderr}")
+    made = folder / "manifest.json"
+    os.utime(made, (began, began))  # so that a file edited meanwhile is younger
+    made.replace(settings.DBT_MANIFEST)
 
 
 def profile_variables(uri: str) -> dict[str, str]:

@@ -91,6 +91,7 @@ UI_PORT_VARIABLE = "AIRFLOW_UI_PORT"
 UI_PORT = port_setting(UI_PORT_VARIABLE, 5884)
 DOCS_PORT_VARIABLE = "DBT_DOCS_PORT"
 DOCS_PORT = port_setting(DOCS_PORT_VARIABLE, 8585)
+PGADMIN_PORT = port_setting("PGADMIN_PORT", 16543)  # in Docker only
 
 # "immediately": landing DAGs run once as soon as they are first switched on, then by their schedules
 RUN_AT_FIRST_START = setting("FIRST_RUN", "scheduled") == "immediately"

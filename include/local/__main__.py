@@ -7,10 +7,11 @@ import subprocess
 import sys
 
 from include import settings
+from include.build import DbtError, make_manifest
 from include.local import airflow, stack
 from include.local.api import Api, ApiError
 from include.local.postgres import PostgresError
-from include.local.run import PipelineError, report, run
+from include.local.run import PipelineError, prepare_landing_files, report, run
 from include.status import format_table
 
 
@@ -30,7 +31,15 @@ def main() -> int:
         commands.add_parser(name, help=text, description=text)
     try:
         verbs[parser.parse_args().verb][0]()
-    except (stack.StackError, airflow.AirflowError, PostgresError, ApiError, PipelineError, ValueError) as error:
+    except (
+        stack.StackError,
+        airflow.AirflowError,
+        DbtError,
+        PostgresError,
+        ApiError,
+        PipelineError,
+        ValueError,
+    ) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -46,6 +55,9 @@ def _run() -> None:
 def _databases() -> None:
     with stack.locked():
         stack.start_databases(("source", "target"))
+    # What another Airflow, such as `astro dev start --standalone`, needs beside them.
+    make_manifest()
+    prepare_landing_files()
     for server in (settings.SOURCE, settings.TARGET):
         print(f"{server.name}  {server.uri()}")
 

@@ -10,9 +10,12 @@ constraints=include/local/constraints.txt
 python=$folder/bin/python
 
 wanted=$(cat "$constraints" requirements.txt include/local/requirements.txt tests/requirements.txt | cksum)
-# The tests' environment holds the local stack's as well.
+# The tests' environment holds the local stack's as well. `astro dev start --standalone` makes .venv anew in its place,
+# perhaps with another Python: then a younger pyvenv.cfg says that the stamp is worth nothing.
 for stamp in "$folder/installed-$(dirname "$requirements" | tr / -)" "$folder/installed-tests"; do
-    if [ -x "$python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then exit 0; fi
+    if [ -x "$python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && [ "$stamp" -nt "$folder/pyvenv.cfg" ]; then
+        exit 0
+    fi
 done
 stamp=$folder/installed-$(dirname "$requirements" | tr / -)
 

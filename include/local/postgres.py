@@ -67,6 +67,19 @@ class Role:
     databases: tuple[str, ...] = ()
 
 
+def ensure_role(superuser_uri: str, role: Role) -> None:
+    """See that the role can log in with its password and owns its databases, on whatever server the URI leads to."""
+    with psycopg.connect(superuser_uri, autocommit=True) as connection:
+        known = connection.execute("select from pg_roles where rolname = %s", [role.name]).rowcount
+        verb = sql.SQL("alter role {} login password {}" if known else "create role {} login password {}")
+        connection.execute(verb.format(sql.Identifier(role.name), sql.Literal(role.password)))
+        for database in role.databases:
+            if not connection.execute("select from pg_database where datname = %s", [database]).rowcount:
+                connection.execute(
+                    sql.SQL("create database {} owner {}").format(sql.Identifier(database), sql.Identifier(role.name))
+                )
+
+
 @dataclass
 class PostgresServer:
     """One PostgreSQL server: a data folder, a port, a major version and settings for postgresql.conf."""
@@ -119,7 +132,7 @@ class PostgresServer:
                     f"PostgreSQL did not start on port {self.port}. {self.log} ends:\n{self._log_end()}"
                 )
         for role in roles:
-            self._ensure_role(role)
+            ensure_role(self.uri(), role)
 
     def stop(self, mode: str = "fast") -> None:
         """Stop the server and wait until it is gone; a stopped server stays stopped. Raises PostgresError."""
@@ -169,19 +182,6 @@ class PostgresServer:
                 f"{self.data} was made by PostgreSQL {found}, this project now runs {self.major}: "
                 "dump what you need with the old version, then `make clean`"
             )
-
-    def _ensure_role(self, role: Role) -> None:
-        with psycopg.connect(self.uri(), autocommit=True) as connection:
-            known = connection.execute("select from pg_roles where rolname = %s", [role.name]).rowcount
-            verb = sql.SQL("alter role {} login password {}" if known else "create role {} login password {}")
-            connection.execute(verb.format(sql.Identifier(role.name), sql.Literal(role.password)))
-            for database in role.databases:
-                if not connection.execute("select from pg_database where datname = %s", [database]).rowcount:
-                    connection.execute(
-                        sql.SQL("create database {} owner {}").format(
-                            sql.Identifier(database), sql.Identifier(role.name)
-                        )
-                    )
 
     def _pg_ctl(self, verb: str, *args: str) -> subprocess.CompletedProcess[str]:
         return self._run("pg_ctl", verb, f"--pgdata={self.data}", *args)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from importlib.metadata import version
 import psutil
 
 from include import settings
+from include.build import make_manifest
 from include.local import airflow
 from include.local.api import Api, wait_for
 from include.local.postgres import PostgresServer, Role, port_is_free
@@ -151,25 +151,6 @@ def demand_port(port: int, variable: str, what: str) -> None:
         f"port {port}, meant for {what}, is taken{' by ' + holder if holder else ''}: "
         f"stop that, or choose another with {variable}=<port>"
     )
-
-
-def manifest_is_stale() -> bool:
-    """Return whether dbt's manifest is missing or older than a file of the dbt project."""
-    if not settings.DBT_MANIFEST.exists():
-        return True
-    made = settings.DBT_MANIFEST.stat().st_mtime
-    files = (path for path in settings.DBT_PROJECT.rglob("*.*") if path.suffix in (".sql", ".yml", ".md", ".csv"))
-    return any(path.stat().st_mtime > made for path in files if "target" not in path.parts)
-
-
-def make_manifest() -> None:
-    """Have dbt write the manifest that the warehouse DAG is rendered from, if it is stale. Raises StackError."""
-    if not manifest_is_stale():
-        return
-    command = [sys.executable, "-m", "include", "build", "--parse"]
-    done = subprocess.run(command, cwd=settings.PROJECT, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise StackError(f"dbt can't parse the project in {settings.DBT_PROJECT}:\n{done.stdout}{done.stderr}")
 
 
 def _is_healthy(api: Api) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from include import settings
+from include import build, settings
 from include.local import airflow, stack
 
 
@@ -58,9 +58,9 @@ def test_manifest_is_stale_once_a_model_is_newer(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(settings, "DBT_MANIFEST", manifest)
     for file in (model, manifest):
         file.parent.mkdir()
-        assert stack.manifest_is_stale()
+        assert build.manifest_is_stale()
         file.write_text("")
-    assert not stack.manifest_is_stale()
+    assert not build.manifest_is_stale()
     later = manifest.stat().st_mtime + 5
     os.utime(model, (later, later))
-    assert stack.manifest_is_stale()
+    assert build.manifest_is_stale()

@@ -1,0 +1,77 @@
+"""The first steps of the stack in containers: `python -m include.containers setup`, `watch` or `manifest`.
+
+They run in the project's own image and use what the stack without Docker uses.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+from include import settings
+from include.build import DbtError, make_manifest
+from include.local.postgres import Role, ensure_role
+
+HOSTS = {settings.SOURCE: "source-db", settings.TARGET: "target-db"}  # the services of compose.yml
+DEMO_MARK = ".demo-files-made"
+
+
+def main(arguments: list[str]) -> int:
+    """Run one verb: `manifest` when the image is built, `setup` before Airflow starts, `watch` as long as it runs."""
+    verbs = {"manifest": make_manifest, "setup": setup, "watch": watch}
+    if len(arguments) != 1 or arguments[0] not in verbs:
+        print(f"usage: python -m include.containers {'|'.join(verbs)}", file=sys.stderr)
+        return 2
+    try:
+        verbs[arguments[0]]()
+    except (DbtError, PermissionError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def setup() -> None:
+    """Make roles and databases, demo files and the dbt manifest where they are missing. Safe to repeat."""
+    for server, host in HOSTS.items():
+        superuser = f"postgresql://postgres:{quote(server.password, safe='')}@{host}:5432/postgres"
+        ensure_role(superuser, Role(server.user, server.password, server.databases))
+    for folder in (settings.LANDING_ROOT, settings.ARCHIVE_ROOT):
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(
+                f"{folder}: the user astro (id {os.getuid()}, group {os.getgid()}) can't write there. Give the folder "
+                "of your machine that is mounted there to that user or group, or let everybody write: chmod o+rwx"
+            )
+    if os.environ.get("DEMO_FILES") != "no":
+        make_demo_files(Path(settings.LANDING_ROOT))
+    make_manifest()
+
+
+def make_demo_files(landing_root: Path) -> None:
+    """Make the demo's landing files, once in a volume's life: what has landed does not come again."""
+    from include import demo
+
+    mark = landing_root / DEMO_MARK
+    if not mark.exists():
+        demo.make_landing_files(landing_root)
+        mark.touch()
+
+
+def watch() -> None:
+    """Make the manifest again whenever a file of dbt/ changes. A project that dbt can't parse leaves the last one."""
+    told = ""
+    while True:
+        try:
+            make_manifest()
+            told = ""
+        except DbtError as error:
+            if str(error) != told:
+                told = str(error)
+                print(told, file=sys.stderr, flush=True)
+        time.sleep(2)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,137 @@
+"""The compose model that `astro dev start` ends up with, worked out without Docker.
+
+The Astro CLI's part is told as facts: what its compose file for Airflow 3 (CLI 1.45) gives each service. The rules by
+which Compose fills in variables and merges files are in the Compose specification; this covers what our files use.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from include import settings
+
+AIRFLOW = ("scheduler", "dag-processor", "api-server", "triggerer")
+AIRFLOW_HOME = "/usr/local/airflow"
+CONFIG = yaml.safe_load((settings.PROJECT / ".astro" / "config.yaml").read_text())
+NAME = "warehouse_0a1b2c"  # the CLI adds six digits of a checksum of the folder's name
+
+Model = dict[str, Any]
+
+
+def merged(variables: Mapping[str, str] | None = None) -> Model:
+    """Return the services, volumes and configs of a start with these variables in the shell or in .env."""
+    given = {"COMPOSE_PROJECT_NAME": NAME, **(variables or {})}
+    override = yaml.safe_load((settings.PROJECT / "docker-compose.override.yml").read_text())
+    (include,) = override.pop("include")
+    assert not override and include["project_directory"] == "."
+    ours = fill_in(yaml.safe_load((settings.PROJECT / include["path"]).read_text()), given)
+    return merge(canonical(astro_cli()), canonical({key: ours[key] for key in ours if not key.startswith("x-")}))
+
+
+def astro_cli() -> Model:
+    """Return what the CLI's own file holds, as far as ours could clash with it."""
+    ui, postgres = CONFIG["api-server"]["port"], CONFIG["postgres"]
+    environment = {
+        "AIRFLOW__API__BASE_URL": "http://localhost:8080",
+        "AIRFLOW__API__PORT": "8080",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "http://api-server:8080/execution/",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql://postgres:postgres@postgres:5432",
+    }
+    common = {"image": f"{NAME}/airflow:latest", "environment": environment, "networks": ["airflow"]}
+    mounts = [f"/project/{folder}:{AIRFLOW_HOME}/{folder}:z" for folder in ("dags", "plugins", "include")]
+    mounts.append(f"airflow_logs:{AIRFLOW_HOME}/logs")
+    airflow = {**common, "depends_on": ["db-migration"], "restart": "unless-stopped", "volumes": mounts}
+    tests = [f"/project/tests:{AIRFLOW_HOME}/tests:z"]
+    settings_file = [f"/project/airflow_settings.yaml:{AIRFLOW_HOME}/airflow_settings.yaml:z"]
+    return {
+        "services": {
+            "postgres": {
+                "image": f"docker.io/postgres:{postgres['tag']}",
+                "networks": ["airflow"],
+                "ports": [f"127.0.0.1:{postgres['port']}:5432"],
+                "volumes": ["postgres_data:/var/lib/postgresql/data"],
+                "restart": "unless-stopped",
+            },
+            "db-migration": {**common, "depends_on": ["postgres"]},
+            "scheduler": {**airflow, "volumes": mounts + tests + settings_file},
+            "dag-processor": {**airflow, "volumes": mounts + tests},
+            "api-server": {**airflow, "volumes": mounts + tests, "ports": [f"127.0.0.1:{ui}:8080"]},
+            "triggerer": airflow,
+        },
+        "volumes": {"postgres_data": {}, "airflow_logs": {}},
+        "networks": {"airflow": {}},
+    }
+
+
+def fill_in(node: Any, variables: Mapping[str, str]) -> Any:
+    """Return the node with ${NAME}, ${NAME:-default} and ${NAME:+instead} filled in, $$ standing for $."""
+    if isinstance(node, dict):
+        return {key: fill_in(value, variables) for key, value in node.items()}
+    if isinstance(node, list):
+        return [fill_in(item, variables) for item in node]
+    if not isinstance(node, str):
+        return node
+    innermost = re.compile(r"(?<!\$)\$\{([A-Z_]+)(?:(:[-+])([^${}]*))?\}")
+
+    def value(match: re.Match[str]) -> str:
+        name, operator, text = match.groups()
+        found = variables.get(name, "")
+        return (text if found else "") if operator == ":+" else found or text or ""
+
+    while innermost.search(node):
+        node = innermost.sub(value, node)
+    return node.replace("$$", "$")
+
+
+def canonical(model: Model) -> Model:
+    """Return the model with the short forms of depends_on, networks and volumes spelt out."""
+    services = {}
+    for name, service in model["services"].items():
+        waits = service.get("depends_on", {})
+        services[name] = {
+            **service,
+            "depends_on": waits if isinstance(waits, dict) else {n: {"condition": "service_started"} for n in waits},
+            "volumes": [mount(text) for text in service.get("volumes", [])],
+        }
+    return {**model, "services": services}
+
+
+def mount(text: str) -> dict[str, str]:
+    source, target, *options = text.split(":")
+    kind = "bind" if source.startswith((".", "/")) else "volume"
+    return {"type": kind, "source": source, "target": target, "options": ",".join(options)}
+
+
+def merge(base: Any, added: Any) -> Any:
+    """Return two models as one: mappings key by key, lists one after the other without repeats, else the added one."""
+    if isinstance(base, dict) and isinstance(added, dict):
+        return {
+            key: merge(base[key], added[key]) if key in base and key in added else (base | added)[key]
+            for key in base | added
+        }
+    if isinstance(base, list) and isinstance(added, list):
+        return base + [item for item in added if item not in base]
+    return added
+
+
+def published(model: Model) -> dict[str, tuple[str, int]]:
+    """Return the host port of each published one, by service, with the address it is bound to."""
+    found = {}
+    for name, service in model["services"].items():
+        for text in service.get("ports", []):
+            address, host, _ = text.split(":")
+            assert name not in found, f"{name} publishes two ports"
+            found[name] = (address, int(host))
+    return found
+
+
+def pinned(path: Path) -> dict[str, str]:
+    """Return the name==version lines of a requirements file, names in lower case and without extras."""
+    lines = (re.match(r"([\w.-]+)(?:\[.*\])?==([\w.]+)", line) for line in path.read_text().splitlines())
+    return {line[1].lower(): line[2] for line in lines if line}

@@ -1,0 +1,178 @@
+"""What `astro dev start` will start, without Docker: nothing clashes, nothing is missing, one variable moves a port."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from include import settings
+from tests.containers.compose import AIRFLOW, AIRFLOW_HOME, NAME, fill_in, merged, published
+
+SERVICES = merged()["services"]
+GIB = {"g": 1.0, "m": 1 / 1024}
+
+
+def targets(service: str, kind: str | None = None) -> dict[str, str]:
+    return {m["target"]: m["source"] for m in SERVICES[service]["volumes"] if kind in (None, m["type"])}
+
+
+def test_every_port_is_bound_to_loopback_and_taken_once() -> None:
+    ports = published(merged())
+    assert {address for address, _ in ports.values()} == {"127.0.0.1"}
+    assert {name: port for name, (_, port) in ports.items()} == {
+        "api-server": settings.UI_PORT,
+        "source-db": settings.SOURCE.port,
+        "target-db": settings.TARGET.port,
+        "postgres": settings.AIRFLOW_DB.port,
+        "pgadmin": settings.PGADMIN_PORT,
+    }
+    assert len({port for _, port in ports.values()}) == len(ports)
+
+
+@pytest.mark.parametrize(
+    ("variable", "service"),
+    [("SOURCE_DB_PORT", "source-db"), ("TARGET_DB_PORT", "target-db"), ("PGADMIN_PORT", "pgadmin")],
+)
+def test_one_variable_moves_one_port(variable: str, service: str) -> None:
+    before, after = published(merged()), published(merged({variable: "23456"}))
+    assert after == {**before, service: ("127.0.0.1", 23456)}
+
+
+@pytest.mark.parametrize("name", ["source", "target"])
+def test_one_variable_changes_a_password_wherever_it_is_needed(name: str) -> None:
+    variable, old, new = f"{name.upper()}_DB_PASSWORD", f"{name}_db", "changed"
+    services = merged({variable: new})["services"]
+    assert services[f"{name}-db"]["environment"]["POSTGRES_PASSWORD"] == new
+    for service in AIRFLOW:
+        uri = services[service]["environment"][f"AIRFLOW_CONN_{name.upper()}_DB"]
+        assert uri == f"postgresql://{name}_db:{new}@{name}-db:5432/{name}_db"
+    for service in ("setup", "pgadmin"):
+        assert services[service]["environment"][variable] == new
+    other = {"source": "target", "target": "source"}[name]
+    assert services[f"{other}-db"]["environment"]["POSTGRES_PASSWORD"] == f"{other}_db" != old
+
+
+def test_connections_of_ones_own_win_over_the_demo_servers() -> None:
+    mine = "postgresql://me:secret@db.example.com/shop"
+    services = merged({"AIRFLOW_CONN_SOURCE_DB": mine})["services"]
+    assert {services[name]["environment"]["AIRFLOW_CONN_SOURCE_DB"] for name in AIRFLOW} == {mine}
+
+
+def test_links_name_the_port_that_the_ui_is_published_on() -> None:
+    for name in AIRFLOW:
+        environment = SERVICES[name]["environment"]
+        assert environment["AIRFLOW__API__BASE_URL"] == f"http://localhost:{published(merged())['api-server'][1]}"
+        assert environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://api-server:8080/execution/"
+
+
+def test_airflow_finds_the_dbt_project_its_manifest_and_the_files_wherever_it_looks() -> None:
+    for name in AIRFLOW:
+        mounts, environment = targets(name), SERVICES[name]["environment"]
+        assert mounts[f"{AIRFLOW_HOME}/dbt"] == "./dbt"
+        assert {mounts[environment["LANDING_ROOT"]], mounts[environment["ARCHIVE_ROOT"]]} == {
+            "landing",
+            "landing_archive",
+        }
+        assert mounts[f"{AIRFLOW_HOME}/manifest"] == targets("manifest")[f"{AIRFLOW_HOME}/manifest"] == "manifest"
+
+
+def test_the_image_holds_a_manifest_where_the_volume_is_mounted() -> None:
+    dockerfile = (settings.PROJECT / "Dockerfile").read_text()
+    assert f"DBT_MANIFEST={AIRFLOW_HOME}/manifest/manifest.json" in dockerfile
+    assert "mkdir -p landing landing_archive manifest" in dockerfile
+
+
+def test_a_landing_folder_of_ones_own_is_mounted_and_gets_no_demo_files() -> None:
+    assert SERVICES["setup"]["environment"]["DEMO_FILES"] == ""
+    services = merged({"LANDING_ROOT": "/data/in"})["services"]
+    assert services["setup"]["environment"]["DEMO_FILES"] == "no"
+    for name in (*AIRFLOW, "setup"):
+        mounts = {mount["target"]: mount for mount in services[name]["volumes"]}
+        landing, archive = mounts[f"{AIRFLOW_HOME}/landing"], mounts[f"{AIRFLOW_HOME}/landing_archive"]
+        assert (landing["type"], landing["source"], landing["options"]) == ("bind", "/data/in", "z")
+        assert (archive["type"], archive["source"]) == ("bind", "/data/in_archive")
+
+
+def test_no_service_mounts_two_things_in_one_place() -> None:
+    for name, service in SERVICES.items():
+        places = [mount["target"] for mount in service["volumes"]]
+        assert len(places) == len(set(places)), name
+
+
+def test_every_named_volume_is_declared_and_used() -> None:
+    used = {m["source"] for service in SERVICES.values() for m in service["volumes"] if m["type"] == "volume"}
+    assert used == set(merged()["volumes"])
+
+
+def test_a_database_keeps_its_data_on_its_volume() -> None:
+    for name, volume in (("source-db", "source_data"), ("target-db", "target_data")):
+        # From 18 on the official image keeps a folder a version below this one, and refuses a mount of the old one.
+        assert targets(name) == {"/var/lib/postgresql": volume}
+        assert SERVICES[name]["environment"]["PGDATA"] == f"/var/lib/postgresql/{settings.POSTGRES_MAJOR}/docker"
+
+
+def test_every_service_joins_airflows_network() -> None:
+    assert [name for name, service in SERVICES.items() if service["networks"] != ["airflow"]] == []
+
+
+def test_what_is_waited_for_can_come_true() -> None:
+    def wait_on(name: str, above: tuple[str, ...] = ()) -> None:
+        assert name not in above, f"{' waits for '.join((*above, name))}"
+        for other, how in SERVICES[name]["depends_on"].items():
+            if how["condition"] == "service_healthy":
+                assert "healthcheck" in SERVICES[other], f"{name} waits for the health of {other}"
+            if how["condition"] == "service_completed_successfully":
+                assert "restart" not in SERVICES[other], f"{name} waits for the end of {other}"
+            wait_on(other, (*above, name))
+
+    for name in SERVICES:
+        wait_on(name)
+
+
+def test_no_migration_and_no_task_starts_before_its_database_answers() -> None:
+    def everything_before(name: str) -> set[tuple[str, str]]:
+        waits = {(other, how["condition"]) for other, how in SERVICES[name]["depends_on"].items()}
+        return waits.union(*(everything_before(other) for other, _ in waits))
+
+    assert ("postgres", "service_healthy") in everything_before("db-migration")
+    for name in AIRFLOW:
+        healthy = {other for other, condition in everything_before(name) if condition == "service_healthy"}
+        assert {"postgres", "source-db", "target-db"} <= healthy, name
+        ended = {other for other, condition in everything_before(name) if condition == "service_completed_successfully"}
+        assert ended == {"db-migration", "setup"}, name
+
+
+def test_what_runs_on_comes_back_after_a_crash_and_what_runs_once_does_not() -> None:
+    once = {name for name, service in SERVICES.items() if "restart" not in service}
+    assert once == {"db-migration", "setup"}
+    assert {SERVICES[name]["restart"] for name in SERVICES.keys() - once} == {"unless-stopped"}
+
+
+def test_memory_limits_leave_room_on_a_laptop_with_8_gib() -> None:
+    limits = {name: service.get("mem_limit") for name, service in SERVICES.items() if name != "db-migration"}
+    assert all(limits.values()), limits
+    running = sum(float(limit[:-1]) * GIB[limit[-1]] for name, limit in limits.items() if name != "setup")
+    assert running <= 7.0
+
+
+def test_names_do_not_confuse_the_cli_which_looks_for_its_services_by_a_part_of_theirs() -> None:
+    ours = SERVICES.keys() - {"postgres", "db-migration", *AIRFLOW}
+    assert not [name for name in ours for part in ("postgres", *AIRFLOW) if part in name]
+
+
+def test_our_own_steps_run_in_the_projects_image() -> None:
+    assert {SERVICES[name]["image"] for name in ("setup", "manifest", *AIRFLOW)} == {f"{NAME}/airflow:latest"}
+
+
+def test_compose_files_hold_no_secret_but_the_demos() -> None:
+    text = (settings.PROJECT / "include" / "containers" / "compose.yml").read_text()
+    for service in yaml.safe_load(text)["services"].values():
+        for name, value in (service.get("environment") or {}).items():
+            if "PASSWORD" in name and "CONFIG" not in name:
+                assert (
+                    fill_in(
+                        value,
+                        {name: "x", "SOURCE_DB_PASSWORD": "x", "TARGET_DB_PASSWORD": "x", "PGADMIN_PASSWORD": "x"},
+                    )
+                    == "x"
+                )

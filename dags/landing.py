@@ -29,8 +29,11 @@ def make_dag(contract: landing.Contract) -> None:
     def pipeline() -> None:
         @task
         def find_files() -> list[list[str]]:
-            """See that the table is there and list the files that wait under the landing root, in batches."""
-            landing.ensure_tables(contract, connection_uri("source_db"))
+            """Fetch what a URL has new, and list the files that wait under the landing root, in batches."""
+            source = connection_uri("source_db")
+            landing.ensure_tables(contract, source)
+            if contract.url_setting:
+                print(landing.fetch(contract, source_uri=source, report=print))
             return landing.batches(landing.pending_files(contract))
 
         @task(outlets=[rows], map_index_template="{{ batch }}")

@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import DAG, Asset, AssetAny, Metadata, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from include import landing, status, transfer
+from include import build, landing, status, transfer
 from include.orchestration import DEFAULT_ARGS, connection_uri, landed_asset, landing_dag_id
 from include.orchestration.dbt import build_group
 
@@ -21,7 +21,7 @@ Runs when a landing DAG has loaded new rows, or by hand.
 1. **plan_transfer** waits for landing that is going on, then lists the tables and how each one will travel.
 2. **transfer** moves one table a task from source_db to `raw_<source>` in target_db; each swaps in whole or not at all.
 3. **dbt** builds staging, intermediate and marts; a task a model, its tests included.
-4. **summary** counts what stands in each mart.
+4. **summary** counts what stands in each mart; **dbt_docs** refreshes the docs in the UI after a change of the project.
 
 Triggered by hand it takes `tables` (patterns such as `retail.*`) and `full` (move every row again).
 """
@@ -118,6 +118,12 @@ with DAG(
         print(status.format_table(["mart", "rows"], [{"mart": name, "rows": count} for name, count in rows.items()]))
         yield Metadata(marts, rows)
 
+    @task
+    def dbt_docs() -> None:
+        """Make the dbt docs that the UI shows, where the project has changed since they were made."""
+        if build.docs_are_stale() and build.make_docs(connection_uri("target_db")):
+            raise RuntimeError("dbt could not make its docs; its messages stand above")
+
     plans = plan_transfer([landing_dag_id(contract) for contract in landed])
     hold_snapshot(plans)
-    transfer_table.expand(plan=plans) >> transferred() >> build_group("dbt") >> summary()
+    transfer_table.expand(plan=plans) >> transferred() >> build_group("dbt") >> [summary(), dbt_docs()]

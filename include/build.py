@@ -85,6 +85,21 @@ def profile_variables(uri: str) -> dict[str, str]:
     }
 
 
+def make_docs(target_uri: str | None = None) -> int:
+    """Make the dbt docs of the tables that stand in the target and return dbt's exit code.
+
+    They have a folder of their own, so that whoever reads the manifest meanwhile never finds half of it.
+    """
+    folder = str(settings.DBT_DOCS)
+    return run_dbt(["docs", "generate", "--target-path", folder, "--log-path", folder], target_uri)
+
+
+def docs_are_stale() -> bool:
+    """Return whether the dbt docs are missing or older than the manifest."""
+    made = settings.DBT_DOCS / "catalog.json"
+    return not made.exists() or made.stat().st_mtime < settings.DBT_MANIFEST.stat().st_mtime
+
+
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verbs `build` and `docs`."""
     build = subparsers.add_parser(
@@ -103,22 +118,23 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         description="Makes the dbt docs of the tables in target_db and serves them on this machine until Ctrl-C.",
     )
     docs.add_argument("--port", type=int, default=settings.DOCS_PORT, help="default: %(default)s")
-    docs.add_argument("--no-serve", action="store_true", help="only make them, in dbt/target")
+    docs.add_argument("--no-serve", action="store_true", help="only make them")
     docs.set_defaults(handler=_docs)
 
 
 def _build(args: argparse.Namespace) -> int:
     if args.parse:
         return run_dbt(["parse"], args.target)
-    command = ["build"]
+    command = ["build", "--exclude-resource-type", "unit_test"]  # those judge the SQL, not the data
     command += ["--select", args.select] if args.select else []
     command += ["--full-refresh"] if args.full_refresh else []
     return run_dbt(command, args.target)
 
 
 def _docs(args: argparse.Namespace) -> int:
-    made = run_dbt(["docs", "generate"])
+    made = make_docs()
     if made or args.no_serve:
         return made
     print(f"dbt docs: http://localhost:{args.port} (Ctrl-C ends)")
-    return run_dbt(["docs", "serve", "--port", str(args.port), "--host", "127.0.0.1", "--no-browser"])
+    arguments = ["docs", "serve", "--port", str(args.port), "--host", "127.0.0.1", "--no-browser"]
+    return run_dbt([*arguments, "--target-path", str(settings.DBT_DOCS)])

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import psycopg
 
-from include import build, landing, settings, transfer
+from include import build, demo, landing, settings, transfer
 from include.status import format_status, read_status
 
 
@@ -28,6 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     landing.add_commands(verbs)
     transfer.add_commands(verbs)
     build.add_commands(verbs)
+    demo.add_commands(verbs)
     status = verbs.add_parser(
         "status",
         help="say what has landed, been transferred and stands in the marts",

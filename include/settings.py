@@ -101,6 +101,7 @@ LOCAL = Path(setting("LOCAL_ROOT", str(PROJECT / ".local"))).expanduser().resolv
 CONTRACTS = PROJECT / "include" / "contracts"
 DBT_PROJECT = PROJECT / "dbt"
 DBT_MANIFEST = Path(setting("DBT_MANIFEST", str(DBT_PROJECT / "target" / "manifest.json")))  # made by `dbt parse`
+DBT_DOCS = DBT_MANIFEST.parent / "docs"  # made by `dbt docs generate`
 
 
 def root_setting(name: str, default: str) -> str:
@@ -111,6 +112,12 @@ def root_setting(name: str, default: str) -> str:
 
 LANDING_ROOT = root_setting("LANDING_ROOT", str(LOCAL / "landing"))
 ARCHIVE_ROOT = root_setting("ARCHIVE_ROOT", LANDING_ROOT + "_archive")
+
+# Without a landing root of somebody's own, the stack without Docker lands files that it makes up.
+IS_DEMO = not setting("LANDING_ROOT", "")
+DEMO_WEB = LOCAL / "web"
+DEMO_WEB_PORT_VARIABLE = "DEMO_WEB_PORT"
+DEMO_WEB_PORT = port_setting(DEMO_WEB_PORT_VARIABLE, 8586)
 
 _DEFAULT_URIS = {"source_db": SOURCE.uri("source_db"), "target_db": TARGET.uri("target_db")}
 

@@ -11,7 +11,7 @@ from include.build import DbtError, make_manifest
 from include.local import airflow, stack
 from include.local.api import Api, ApiError
 from include.local.postgres import PostgresError
-from include.local.run import PipelineError, prepare_landing_files, report, run
+from include.local.run import PipelineError, report, run
 from include.status import format_table
 
 
@@ -57,7 +57,7 @@ def _databases() -> None:
         stack.start_databases(("source", "target"))
     # What another Airflow, such as `astro dev start --standalone`, needs beside them.
     make_manifest()
-    prepare_landing_files()
+    stack.prepare_demo()
     for server in (settings.SOURCE, settings.TARGET):
         print(f"{server.name}  {server.uri()}")
 

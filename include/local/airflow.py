@@ -1,4 +1,4 @@
-"""Airflow as four ordinary processes: scheduler, dag-processor, api-server and triggerer.
+"""Airflow as four ordinary processes, scheduler, dag-processor, api-server and triggerer, and the demo's web server.
 
 They run detached from the terminal that started them, write their logs to .local/logs and are known by the process
 ids in .local/run, each with its start time, so that a reused id is never taken for one of ours.
@@ -6,6 +6,7 @@ ids in .local/run, each with its start time, so that a reused id is never taken 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -23,12 +24,14 @@ HOME = settings.LOCAL / "airflow"
 LOGS = settings.LOCAL / "logs"
 RUN = settings.LOCAL / "run"
 # The api-server reads the task logs from the disk that all share, so that no log servers (and ports) are needed.
-COMPONENTS = {
-    "api-server": (),
-    "scheduler": ("--skip-serve-logs",),
-    "dag-processor": (),
-    "triggerer": ("--skip-serve-logs",),
+COMPONENTS: dict[str, tuple[str, ...]] = {
+    "api-server": ("airflow", "api-server"),
+    "scheduler": ("airflow", "scheduler", "--skip-serve-logs"),
+    "dag-processor": ("airflow", "dag-processor"),
+    "triggerer": ("airflow", "triggerer", "--skip-serve-logs"),
 }
+if settings.IS_DEMO:  # stands for the world outside: serves the schools file
+    COMPONENTS["demo-web"] = ("include", "demo", "serve", str(settings.DEMO_WEB), f"--port={settings.DEMO_WEB_PORT}")
 # Libraries only: a change in this project's own modules must reach the next task without a restart.
 PRELOAD = (
     "airflow.sdk.execution_time.task_runner",
@@ -41,6 +44,7 @@ PRELOAD = (
     "open_data_contract_standard.model",
     "psycopg",
 )
+DEMO_SCHOOLS_URL = f"http://127.0.0.1:{settings.DEMO_WEB_PORT}/learning_modality.csv"
 UI_URL = f"http://localhost:{settings.UI_PORT}"
 
 
@@ -49,7 +53,18 @@ class AirflowError(RuntimeError):
 
 
 def environment() -> dict[str, str]:
-    """Return the environment in which every Airflow process of the local stack runs, our settings over the shell's."""
+    """Return the environment in which every process of the local stack runs, our settings over the shell's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
+    return {**kept, **own_environment()}
+
+
+def settings_digest() -> str:
+    """Return a checksum of the settings that the processes are started with."""
+    return hashlib.sha256(json.dumps(own_environment(), sort_keys=True).encode()).hexdigest()
+
+
+def own_environment() -> dict[str, str]:
+    """Return the variables that the stack sets, without those of the shell."""
     keys = _secret_keys()
     here = f"127.0.0.1:{settings.UI_PORT}"
     ours = {
@@ -76,6 +91,9 @@ def environment() -> dict[str, str]:
         # Workers are forked from a process that has imported what tasks need, instead of each importing it again.
         "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
         "AIRFLOW__CORE__MP_FORKSERVER_PRELOAD": ",".join(PRELOAD),
+        "AIRFLOW__COSMOS__DBT_DOCS_PROJECTS": json.dumps(
+            {"warehouse": {"dir": str(settings.DBT_DOCS), "index": "index.html", "name": "dbt docs"}}
+        ),
         "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
         "AIRFLOW__COSMOS__ENABLE_WATCHER_RELIABLE_RETRY": "False",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "False",
@@ -83,14 +101,14 @@ def environment() -> dict[str, str]:
         "AIRFLOW_CONN_TARGET_DB": settings.connection_uri("target_db"),
         "LANDING_ROOT": settings.LANDING_ROOT,
         "ARCHIVE_ROOT": settings.ARCHIVE_ROOT,
+        "SCHOOLS_URL": settings.setting("SCHOOLS_URL", DEMO_SCHOOLS_URL if settings.IS_DEMO else ""),
         "PYTHONPATH": str(settings.PROJECT),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
     if sys.platform == "darwin":
         ours["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
         ours["NO_PROXY"] = "*"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
-    return {**kept, **ours}
+    return ours
 
 
 def _secret_keys() -> dict[str, str]:
@@ -157,7 +175,7 @@ class Component:
             folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("a", encoding="utf-8") as output:
             child = subprocess.Popen(
-                [sys.executable, "-m", "airflow", self.name, *COMPONENTS[self.name]],
+                [sys.executable, "-m", *COMPONENTS[self.name]],
                 env=environment(),
                 cwd=settings.PROJECT,
                 stdin=subprocess.DEVNULL,
@@ -166,7 +184,12 @@ class Component:
                 start_new_session=True,
             )
         created = psutil.Process(child.pid).create_time()
-        self.record.write_text(json.dumps({"pid": child.pid, "created": created}), encoding="utf-8")
+        record = {"pid": child.pid, "created": created, "settings": settings_digest()}
+        self.record.write_text(json.dumps(record), encoding="utf-8")
+
+    def has_old_settings(self) -> bool:
+        """Return whether the process runs with other settings than this call's."""
+        return bool(self.process()) and json.loads(self.record.read_text())["settings"] != settings_digest()
 
     def stop(self, patience: float = 15.0) -> None:
         """End the process and everything it started: asked first, killed after `patience` seconds."""
@@ -195,9 +218,8 @@ def start() -> None:
 
 
 def stop() -> None:
-    """End all four, the scheduler first so that no new work begins, and wait until they are gone."""
-    order = ("scheduler", "triggerer", "dag-processor", "api-server")
-    for name in order:
+    """End them all, the scheduler first so that no new work begins, and wait until they are gone."""
+    for name in ("scheduler", "triggerer", "dag-processor", "api-server", "demo-web"):
         Component(name).stop()
 
 

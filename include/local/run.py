@@ -59,7 +59,6 @@ def run() -> list[Stage]:
     began = time.monotonic()
     stack.start()
     stages = [Stage("stack", time.monotonic() - began)]
-    prepare_landing_files()
     api = Api()
     dags = [landing_dag_id(c) for c in landing.contracts() if c.is_landed]
     progress = Progress()
@@ -100,18 +99,6 @@ def report(stages: list[Stage]) -> str:
             "The stack stays up: `make status` says what runs, `make stop` ends it.",
         ]
     )
-
-
-def prepare_landing_files() -> None:
-    """Make the demo's landing files, unless LANDING_ROOT names real ones or an earlier run has made them."""
-    if settings.setting("LANDING_ROOT", ""):
-        return
-    from include import demo
-
-    marker = settings.LOCAL / "demo-files-made"
-    if not marker.exists():
-        demo.make_landing_files(settings.LANDING_ROOT)
-        marker.touch()
 
 
 def _check_imports(api: Api) -> None:

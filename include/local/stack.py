@@ -88,12 +88,18 @@ def start() -> None:
     """Bring the whole stack up and return when it is healthy. What this call began is ended when it fails."""
     with locked():
         began = time.monotonic()
-        if all(airflow.Component(name).process() for name in airflow.COMPONENTS) and _is_healthy(Api()):
+        parts = [airflow.Component(name) for name in airflow.COMPONENTS]
+        if all(part.process() and not part.has_old_settings() for part in parts) and _is_healthy(Api()):
             start_databases()
             say(f"stack: runs already, UI on {airflow.UI_URL}")
             return
+        if any(part.has_old_settings() for part in parts):
+            say("stack: runs with other settings, so Airflow is started anew")
+            airflow.stop()
         if not airflow.Component("api-server").process():
             demand_port(settings.UI_PORT, settings.UI_PORT_VARIABLE, "the Airflow UI")
+        if settings.IS_DEMO and not airflow.Component("demo-web").process():
+            demand_port(settings.DEMO_WEB_PORT, settings.DEMO_WEB_PORT_VARIABLE, "the demo's web server")
         started: list[str] = []
         try:
             started = start_databases()
@@ -102,6 +108,7 @@ def start() -> None:
                 manifest = pool.submit(make_manifest)
                 _migrate_once()
                 manifest.result()
+            prepare_demo()
             airflow.start()
             api = Api()
             wait_for(lambda: _is_healthy(api), 180, "Airflow's health")
@@ -124,6 +131,18 @@ def stop() -> None:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         say("stack: stopped")
+
+
+def prepare_demo() -> None:
+    """Make what the demo reads, unless it was made before: landing files, applications' tables, the schools file."""
+    from include import demo
+
+    done = settings.LOCAL / "demo-made"
+    if settings.IS_DEMO and not done.exists():
+        demo.make_landing_files(settings.LANDING_ROOT)
+        demo.make_schools_file(settings.DEMO_WEB / "learning_modality.csv")
+        demo.make_tables(settings.connection_uri("source_db"))
+        done.touch()
 
 
 def describe() -> list[dict[str, str]]:

@@ -71,7 +71,8 @@ def build_group(group_id: str, default_args: dict[str, Any] | None = None) -> Ta
         execution_config=ExecutionConfig(
             execution_mode=ExecutionMode.WATCHER,
             invocation_mode=InvocationMode.DBT_RUNNER,
-            setup_operator_args={"retries": 0},  # the models' own tasks retry, one by one
+            # The models' own tasks retry, one by one. Unit tests judge the SQL, not the data: `make test` runs them.
+            setup_operator_args={"retries": 0, "dbt_cmd_flags": ["--exclude-resource-type", "unit_test"]},
         ),
         render_config=RenderConfig(
             load_method=LoadMode.DBT_MANIFEST,
@@ -81,8 +82,10 @@ def build_group(group_id: str, default_args: dict[str, Any] | None = None) -> Ta
         operator_args={"install_deps": False},
         default_args=default_args or {},
     )
+    tests = _tests_by_model(group.dbt_graph.filtered_nodes)
     for task in group.iter_tasks():
         if isinstance(task, DbtProducerWatcherOperator):
+            task.tests_per_model = tests
             task._make_parse_callable = functools.partial(functools.partial, _report_event, producer=task)
         elif isinstance(task, ModelTask):
             task.start_from_trigger = True
@@ -90,7 +93,7 @@ def build_group(group_id: str, default_args: dict[str, Any] | None = None) -> Ta
                 trigger_cls=f"{ModelTrigger.__module__}.{ModelTrigger.__qualname__}",
                 trigger_kwargs={
                     "node": task.model_unique_id,
-                    "has_tests": task.has_tests,
+                    "has_tests": task.model_unique_id in tests,
                     "producer": task.producer_task_id,
                 },
                 next_method="execute_complete",
@@ -105,10 +108,6 @@ class ModelTask(DbtRunWatcherOperator):
 
     base_cmd: ClassVar[list[str]] = ["build"]
 
-    def __init__(self, *, has_tests: bool, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.has_tests = has_tests
-
 
 def _one_task(*, dag: Any, task_group: Any, node: DbtNode, task_args: dict[str, Any], **_: Any) -> ModelTask:
     return ModelTask(
@@ -116,9 +115,28 @@ def _one_task(*, dag: Any, task_group: Any, node: DbtNode, task_args: dict[str, 
         dag=dag,
         task_group=task_group,
         extra_context={"dbt_node_config": node.context_dict},
-        has_tests=bool(node.has_test),
         **task_args,
     )
+
+
+def _tests_by_model(nodes: dict[str, DbtNode]) -> dict[str, list[str]]:
+    """Return the tests of each model. A test that reads several models counts for the last of them alone.
+
+    Otherwise an early model's task, and all that follow it, would wait for a test that needs the late one.
+    """
+
+    def ancestors(name: str) -> set[str]:
+        above = set(nodes[name].depends_on) & nodes.keys()
+        return above.union(*map(ancestors, above))
+
+    found: dict[str, list[str]] = {}
+    for name, node in nodes.items():
+        if node.resource_type == DbtResourceType.TEST:
+            read = [parent for parent in node.depends_on if parent in nodes]
+            early = set().union(*map(ancestors, read))
+            for model in set(read) - early:
+                found.setdefault(model, []).append(name)
+    return found
 
 
 def _report_event(line: str, extra_kwargs: dict[str, Any], *, producer: DbtProducerWatcherOperator) -> None:

@@ -34,9 +34,11 @@ if settings.IS_DEMO:  # stands for the world outside: serves the schools file
     COMPONENTS["demo-web"] = ("include", "demo", "serve", str(settings.DEMO_WEB), f"--port={settings.DEMO_WEB_PORT}")
 # Libraries only: a change in this project's own modules must reach the next task without a restart.
 PRELOAD = (
+    "airflow.providers.standard.decorators.python",
     "airflow.sdk.execution_time.task_runner",
     "cosmos.converter",
     "cosmos.operators.watcher",
+    "cosmos.plugin.airflow3",
     "cosmos.profiles.postgres",
     "dbt.adapters.postgres",
     "dbt.cli.main",

@@ -52,7 +52,8 @@ if [ -z "$uv" ] && "$python" -m pip install --quiet --disable-pip-version-check 
     uv=$folder/bin/uv
 fi
 if [ -n "$uv" ]; then
-    "$uv" pip install --quiet --python "$python" --requirement "$requirements" --constraint "$constraints"
+    # Compiled now, once, or each of Airflow's many processes may have to.
+    "$uv" pip install --quiet --compile-bytecode --python "$python" --requirement "$requirements" --constraint "$constraints"
 else
     echo "environment: uv can't be had, so pip installs, which takes longer" >&2
     "$python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements" --constraint "$constraints"

@@ -148,7 +148,7 @@ def land(
     results: list[FileResult] = []
     with psycopg.connect(source_uri, autocommit=True) as connection:
         create_tables(connection, [contract])
-        _create_stage(connection, contract)
+        create_stage(connection, contract)
         for group in batches(sorted(paths), root, max_files=_GROUP_FILES, max_bytes=_GROUP_BYTES):
             results += _land_group(connection, schema, group, Root(root), Root(archive), codes)
     result = LandResult(contract.name, tuple(results), dict(codes), time.monotonic() - begun)
@@ -323,7 +323,7 @@ def _load(connection: Connection, schema: RowSchema, files: list[_Incoming]) -> 
     with lock(connection, contract.name):
         known = _known(connection, contract, [file.sha256 for file in files])
         fresh = [file for file in files if file.sha256 not in known]
-        with _Merger(connection, contract) as merger:
+        with Merger(connection, contract) as merger:
             for file in fresh:
                 if file.is_held:
                     continue
@@ -381,7 +381,8 @@ def _known_note(path: str, known: str) -> str:
     return "was landed before and is archived now" if path == known else f"has the same bytes as {known}, landed before"
 
 
-def _create_stage(connection: Connection, contract: Contract) -> None:
+def create_stage(connection: Connection, contract: Contract) -> None:
+    """Create the session's table that a Merger puts rows into before it compares them."""
     connection.execute("set client_min_messages = warning")
     connection.execute("set temp_buffers = '32MB'")
     connection.execute(
@@ -391,7 +392,7 @@ def _create_stage(connection: Connection, contract: Contract) -> None:
     )
 
 
-class _Merger:
+class Merger:
     """Takes rows as text for COPY and appends those that are new to the table, a chunk at a time, in a thread.
 
     So Postgres merges one chunk while Python judges the next. It works in the transaction that is open.
@@ -407,7 +408,7 @@ class _Merger:
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, daemon=True)
 
-    def __enter__(self) -> _Merger:
+    def __enter__(self) -> Merger:
         self._thread.start()
         return self
 

@@ -1,4 +1,4 @@
-"""Contracts: in order as they ship, followed by tables and dbt sources, drafted from samples, checked in clear words."""
+"""Contracts: in order as they ship, followed by tables and dbt sources, drafted from samples, checked clearly."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_check_compares_contracts_with_tables(things: Place) -> None:
     things.land()
     text = THINGS.replace("physicalType: text, description: What", "physicalType: varchar(4), description: What")
     text = text.replace(
-        "    schema:", '    slaProperties: [{property: frequency, value: 1, schedule: "@daily"}]\n    schema:'
+        "    schema:", '    slaProperties: [{property: frequency, value: 1, schedule: "0 0 * * *"}]\n    schema:'
     )
     write_contract(things.folder, text)
     problems = check_contracts(things.uri, things.folder / "contracts", things.folder)

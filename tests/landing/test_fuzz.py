@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from include.landing.load import create_stage
+from include.landing.merge import create_stage
 from include.landing.rows import RowSchema
 from include.landing.tables import Connection, create_tables
 from tests.landing.conftest import SHOP, THINGS, Place, write_contract

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TypeAlias
 
 import psycopg
 
 from include import settings
 from include.landing import dbt_sources
+from include.landing.checks import check_contracts
 from include.landing.contracts import contracts, select
+from include.landing.drafts import write_draft
 from include.landing.files import FileError, batches, pending_files
 from include.landing.load import LandingError, LandResult, judge, land
+from include.landing.rejects import release, replay
 from include.landing.tables import ensure_tables
 from include.landing.urls import fetch
 
@@ -45,9 +49,7 @@ def _add_land(subparsers: Subparsers) -> None:
 
 def _land(args: argparse.Namespace) -> int:
     chosen = select(args.names, contracts())
-    archive = args.archive or (
-        settings.ARCHIVE_ROOT if args.root == settings.LANDING_ROOT else args.root.rstrip("/") + "_archive"
-    )
+    archive = _archive(args.root, args.archive)
     failed = False
     if not args.dry_run:
         ensure_tables(chosen, settings.connection_uri("source_db"))
@@ -55,10 +57,11 @@ def _land(args: argparse.Namespace) -> int:
         if contract.url_setting and not args.dry_run:
             try:
                 fetched = fetch(contract, source_uri=settings.connection_uri("source_db"), root=args.root, report=print)
-                print(f"{contract.name}: {fetched.status} {fetched.path}".rstrip())
             except FileError as error:
                 print(error, file=sys.stderr)
                 failed = True
+            else:
+                print(f"{contract.name}: {fetched.status} {fetched.path}".rstrip())
         for paths in batches(pending_files(contract, args.root), args.root):
             if args.dry_run:
                 result = judge(contract, paths, root=args.root, show=print)
@@ -71,6 +74,10 @@ def _land(args: argparse.Namespace) -> int:
             _print(result)
             failed = failed or bool(result.errors)
     return 1 if failed else 0
+
+
+def _archive(root: str, archive: str | None) -> str:
+    return archive or (settings.ARCHIVE_ROOT if root == settings.LANDING_ROOT else root.rstrip("/") + "_archive")
 
 
 def _print(result: LandResult) -> None:
@@ -97,6 +104,20 @@ def _add_rejects(subparsers: Subparsers) -> None:
         verb.add_argument("--path", help="only of this file (path below the landing root)")
         verb.add_argument("--code", help="only with this code, such as required or rule.lines_add_up")
     show.add_argument("--limit", type=int, default=20, help="so many rows at most (%(default)s)")
+    again = verbs.add_parser(
+        "replay",
+        help="judge refused rows anew, after the contract or the row was mended, and load those that are valid",
+        description="Judge refused rows anew and load those that are valid now. A row is mended in place: update "
+        'landing.rejects set "row" = ... . A held file is mended in the landing root and landed again; --release '
+        "lands it as it is, its valid rows loaded and the bad ones refused.",
+    )
+    again.add_argument("names", nargs="*", metavar="SOURCE[.DATASET]", help="which ones; all where none is named")
+    again.add_argument("--path", help="only of this file (path below the landing root)")
+    again.add_argument("--code", help="only with this code, such as required or rule.lines_add_up")
+    again.add_argument("--release", action="store_true", help="first land held files in spite of their bad rows")
+    again.add_argument("--root", default=settings.LANDING_ROOT, help="where held files lie (%(default)s)")
+    again.add_argument("--archive", help="where landed files move to (ARCHIVE_ROOT, else <root>_archive)")
+    again.set_defaults(handler=_replay_rejects)
     listing.set_defaults(handler=_list_rejects)
     show.set_defaults(handler=_show_rejects)
 
@@ -137,6 +158,23 @@ def _show_rejects(args: argparse.Namespace) -> int:
     return 0
 
 
+def _replay_rejects(args: argparse.Namespace) -> int:
+    uri = settings.connection_uri("source_db")
+    failed = False
+    for contract in select(args.names, contracts()):
+        if args.release:
+            try:
+                for path in release(
+                    contract, source_uri=uri, root=args.root, archive=_archive(args.root, args.archive), path=args.path
+                ):
+                    print(f"{contract.name}: {path} is released")
+            except LandingError as error:
+                print(error, file=sys.stderr)
+                failed = True
+        print(replay(contract, source_uri=uri, path=args.path, code=args.code))
+    return 1 if failed else 0
+
+
 def _print_table(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
     cells = [header, *(tuple(str(value) for value in row) for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
@@ -150,6 +188,34 @@ def _add_contract(subparsers: Subparsers) -> None:
     sources = verbs.add_parser("sources", help="compare the dbt sources with the contracts, or write them")
     sources.add_argument("--write", action="store_true", help="write the files that differ")
     sources.set_defaults(handler=_contract_sources)
+    check = verbs.add_parser(
+        "check", help="check every contract against the standard, the tables that exist and the dbt sources"
+    )
+    check.add_argument("--no-database", action="store_true", help="do not compare with tables")
+    check.set_defaults(handler=_contract_check)
+    new = verbs.add_parser("new", help="draft a contract from a sample file")
+    new.add_argument("name", metavar="SOURCE.DATASET", help="what the dataset is called")
+    new.add_argument("sample", type=Path, help="a file of the dataset: JSON lines or CSV, plain or gzipped")
+    new.add_argument("--delimiter", help="between the values of a CSV (guessed from its first line)")
+    new.add_argument("--schedule", default="0 0 * * *", help="cron schedule of landing, UTC (%(default)s)")
+    new.set_defaults(handler=_contract_new)
+
+
+def _contract_check(args: argparse.Namespace) -> int:
+    problems = check_contracts(None if args.no_database else settings.connection_uri("source_db"))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if not problems:
+        print(f"{len(contracts())} contracts are in order")
+    return 1 if problems else 0
+
+
+def _contract_new(args: argparse.Namespace) -> int:
+    file = write_draft(args.name, args.sample, delimiter=args.delimiter, schedule=args.schedule)
+    print(f"{file}: read it, replace each TODO and mark what is personal; then")
+    print("  python -m include contract check")
+    print("  python -m include contract sources --write")
+    return 0
 
 
 def _contract_sources(args: argparse.Namespace) -> int:

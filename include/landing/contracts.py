@@ -137,6 +137,28 @@ def read_contract(file: Path) -> Contract:
     return _contract(document, file)
 
 
+def describe(contract: Contract) -> str:
+    """Return the contract in Markdown, for the page of its DAG."""
+    lines = [contract.description, ""]
+    if contract.url_setting:
+        lines += [f"Fetched from the URL in the setting `{contract.url_setting}`, to `{contract.path}`.", ""]
+    elif contract.path:
+        lines += [f"Files: `{contract.path}`, plain or `.gz`, below the landing root.", ""]
+    if contract.path:
+        lines += [
+            f"A file with more than {contract.max_bad_rows} bad rows, if these are more than "
+            f"{contract.max_bad_percent:g} % of it, is held whole.",
+            "",
+        ]
+    lines += [f"* {rule.name}: {rule.description}" for rule in contract.rules]
+    lines += ["", "| column | type | required | what it is |", "|---|---|---|---|"]
+    for column in contract.columns:
+        notes = [f"Personal ({column.personal})."] if column.personal else []
+        needed = "key" if column.is_key else "yes" if column.required else "no"
+        lines.append(f"| {column.name} | {column.type} | {needed} | {' '.join([column.description, *notes])} |")
+    return "\n".join(lines)
+
+
 def custom(properties: list[CustomProperty] | None, name: str, default: Any = None) -> Any:
     """Return the value of a custom property of the standard, or the default."""
     return next((p.value for p in properties or [] if p.property == name), default)

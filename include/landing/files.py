@@ -161,6 +161,14 @@ def batches(
     return made
 
 
+def batch_name(files: list[str]) -> str:
+    """Return what to call a batch in a list of tasks: its first and last file, and how many there are."""
+    if len(files) == 1:
+        return files[0]
+    first, last = (Path(file).parent.as_posix().partition("/")[2] or Path(file).name for file in (files[0], files[-1]))
+    return f"{len(files)} files, {first} to {last}"[:200]
+
+
 def move_to_archive(root: Root, target: Root, path: str, file: Path, sha256: str) -> str:
     """Move a landed file to the archive and return its path there: the same, or one with a part of its hash.
 

@@ -12,21 +12,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import queue
-import re
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import orjson
 import psycopg
-from psycopg import sql
 
 from include import settings
 from include.landing.contracts import Contract
@@ -42,11 +38,11 @@ from include.landing.files import (
     move_to_archive,
     opened,
 )
+from include.landing.merge import Merger, create_stage
 from include.landing.rows import EXACT, Problem, RowSchema, escaped
-from include.landing.tables import NEWEST_FIRST, Connection, column_list, create_tables, key_hash, lock, name_of
+from include.landing.tables import Connection, create_tables, lock
 
 _BUFFER_ROWS = 200  # rows handed on at once
-_CHUNK_CHARACTERS = 4 << 20  # of COPY text that are merged at once
 _GROUP_FILES, _GROUP_BYTES = 100, 4 << 20  # small files that share a transaction; a larger one has its own
 
 
@@ -148,7 +144,7 @@ def land(
     results: list[FileResult] = []
     with psycopg.connect(source_uri, autocommit=True) as connection:
         create_tables(connection, [contract])
-        _create_stage(connection, contract)
+        create_stage(connection, contract)
         for group in batches(sorted(paths), root, max_files=_GROUP_FILES, max_bytes=_GROUP_BYTES):
             results += _land_group(connection, schema, group, Root(root), Root(archive), codes)
     result = LandResult(contract.name, tuple(results), dict(codes), time.monotonic() - begun)
@@ -176,7 +172,7 @@ def judge(
         try:
             with Root(root).fetched(path) as file, _Rejects(contract) as rejects:
                 check_at_rest(file)
-                valid = _read(schema, path, file, hash_of(file), lambda _: None, rejects)
+                valid = _read(schema, path, file, hash_of(file), lambda *_: None, rejects)
                 codes.update(rejects.codes)
                 if show is not None:
                     for line, code, _, reason, _ in rejects:
@@ -202,7 +198,7 @@ class _Incoming:
     rejects: _Rejects
     valid: int = 0
     is_held: bool = False
-    text: list[str] | None = None  # its valid rows for COPY, where the file was small enough to be read beforehand
+    lines: list[str] | None = None  # its valid rows for COPY, where the file was small enough to be read beforehand
 
     @property
     def read(self) -> int:
@@ -269,7 +265,7 @@ def _judge_group(connection: Connection, schema: RowSchema, files: list[_Incomin
         held: list[str] = []
         try:
             file.valid = _read(schema, file.path, file.file, file.sha256, _limited(held), file.rejects)
-            file.text = held
+            file.lines = held
             file.is_held = _is_too_bad(schema.contract, file.read, file.rejects.count)
         except _TooLargeError:  # small as gzip only: read again while it is loaded
             file.valid = 0
@@ -279,22 +275,22 @@ def _judge_group(connection: Connection, schema: RowSchema, files: list[_Incomin
     return failed
 
 
-def _limited(held: list[str]) -> Callable[[str], None]:
+def _limited(held: list[str]) -> Callable[[str, list[str]], None]:
     room = [4 * _GROUP_BYTES]
 
-    def write(text: str) -> None:
-        room[0] -= len(text)
+    def write(_: str, lines: list[str]) -> None:
+        room[0] -= sum(map(len, lines))
         if room[0] < 0:
             raise _TooLargeError
-        held.append(text)
+        held.extend(lines)
 
     return write
 
 
 def _load_group(connection: Connection, schema: RowSchema, files: list[_Incoming]) -> dict[str, FileResult]:
     """Load files in one transaction; where that fails, each in one of its own, so that one does not hold up others."""
-    together = [file for file in files if file.text is not None]
-    alone = [[file] for file in files if file.text is None]
+    together = [file for file in files if file.lines is not None]
+    alone = [[file] for file in files if file.lines is None]
     done: dict[str, FileResult] = {}
     for group in [together, *alone] if together else alone:
         try:
@@ -323,13 +319,12 @@ def _load(connection: Connection, schema: RowSchema, files: list[_Incoming]) -> 
     with lock(connection, contract.name):
         known = _known(connection, contract, [file.sha256 for file in files])
         fresh = [file for file in files if file.sha256 not in known]
-        with _Merger(connection, contract) as merger:
+        with Merger(connection, contract) as merger:
             for file in fresh:
                 if file.is_held:
                     continue
-                if file.text is not None:
-                    for text in file.text:
-                        merger.write(text)
+                if file.lines is not None:
+                    merger.write(file.path, file.lines)
                     continue
                 file.rejects.clear()
                 file.valid = _read(schema, file.path, file.file, file.sha256, merger.write, file.rejects)
@@ -381,153 +376,6 @@ def _known_note(path: str, known: str) -> str:
     return "was landed before and is archived now" if path == known else f"has the same bytes as {known}, landed before"
 
 
-def _create_stage(connection: Connection, contract: Contract) -> None:
-    connection.execute("set client_min_messages = warning")
-    connection.execute("set temp_buffers = '32MB'")
-    connection.execute(
-        sql.SQL("create temp table stage as select {}, _file, _line from {} with no data").format(
-            column_list(contract), name_of(contract)
-        )
-    )
-
-
-class _Merger:
-    """Takes rows as text for COPY and appends those that are new to the table, a chunk at a time, in a thread.
-
-    So Postgres merges one chunk while Python judges the next. It works in the transaction that is open.
-    """
-
-    def __init__(self, connection: Connection, contract: Contract) -> None:
-        self.loaded: Counter[str] = Counter()  # rows by file
-        self._connection = connection
-        self._statements = _merge_statements(contract)
-        self._waiting: list[str] = []
-        self._size = 0
-        self._chunks: queue.Queue[str | None] = queue.Queue(maxsize=1)
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, daemon=True)
-
-    def __enter__(self) -> _Merger:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self._hand_over()
-        self._chunks.put(None)
-        self._thread.join()
-        if kind is None and self._error is not None:
-            raise self._error
-
-    def write(self, text: str) -> None:
-        """Take whole lines."""
-        self._waiting.append(text)
-        self._size += len(text)
-        if self._size > _CHUNK_CHARACTERS:
-            self._hand_over()
-
-    def _hand_over(self) -> None:
-        if self._error is not None:
-            raise self._error
-        if self._waiting:
-            self._chunks.put("".join(self._waiting))
-        self._waiting.clear()
-        self._size = 0
-
-    def _work(self) -> None:
-        while (chunk := self._chunks.get()) is not None:
-            if self._error is None:
-                try:
-                    self._merge(chunk)
-                except BaseException as error:  # handed to the thread that writes
-                    self._error = error
-
-    def _merge(self, chunk: str) -> None:
-        cursor = self._connection.cursor()
-        cursor.execute("truncate stage")
-        try:
-            with cursor.copy("copy stage from stdin") as copy:
-                copy.write(chunk)
-        except psycopg.DataError as error:
-            raise _refused(error, chunk) from None
-        # Statements are planned anew each time: a plan for an empty table would scan a grown one for every row.
-        statements = self._statements
-        repeated = cursor.execute(statements.has_repeated_keys, prepare=False).fetchone()
-        if repeated and repeated[0]:
-            cursor.execute(statements.drop_repetitions, prepare=False)
-            cursor.execute(statements.append_with_repeated_keys, prepare=False)
-        else:
-            cursor.execute(statements.append, prepare=False)
-        self.loaded.update(dict(cursor.fetchall()))
-
-
-class _MergeStatements(NamedTuple):
-    has_repeated_keys: sql.Composed
-    drop_repetitions: sql.Composed
-    append: sql.Composed
-    append_with_repeated_keys: sql.Composed
-
-
-def _merge_statements(contract: Contract) -> _MergeStatements:
-    """Compose what merges the stage: a row goes in unless it equals the newest version of its key.
-
-    Within the stage, a row equal to the one before it of the same key is dropped first; then only the first row of a
-    key is compared with the table, because each of the others differs from the one before it.
-    """
-    parts: dict[str, sql.Composable] = {
-        "table": name_of(contract),
-        "columns": column_list(contract),
-        "staged": column_list(contract, "stage"),
-        "old": column_list(contract, "newest"),
-        "hash": key_hash(contract, "stage"),
-        "table_hash": key_hash(contract, "t"),
-        "newest_first": NEWEST_FIRST,
-        "same_key": sql.SQL(" and ").join(
-            sql.SQL("{} is not distinct from {}").format(sql.Identifier("t", name), sql.Identifier("stage", name))
-            for name in contract.key
-        ),
-    }
-    has_repeated_keys = sql.SQL("select count(*) > count(distinct {hash}) from stage").format(**parts)
-    drop_repetitions = sql.SQL(
-        "delete from stage using ("
-        " select ctid as place, row({staged}) is not distinct from lag(row({staged})) over same_key as is_same"
-        " from stage window same_key as (partition by {hash} order by _file, _line)"
-        ") as compared where compared.place = stage.ctid and compared.is_same"
-    ).format(**parts)
-
-    def append(is_first: str) -> sql.Composed:
-        return sql.SQL(
-            "with appended as ("
-            "insert into {table} ({columns}, _file, _line) select {columns}, _file, _line from ("
-            " select stage.*, {is_first} and newest._line is not null and row({staged}) is not distinct from row({old})"
-            "  as is_duplicate"
-            " from stage left join lateral ("
-            "  select t.* from {table} t where {table_hash} = {hash} and {same_key} order by {newest_first} limit 1"
-            " ) as newest on true"
-            ") as compared where not is_duplicate returning _file"
-            ") select _file, count(*) from appended group by _file"
-        ).format(**parts, is_first=sql.SQL(is_first).format(**parts))
-
-    return _MergeStatements(
-        has_repeated_keys,
-        drop_repetitions,
-        append("true"),
-        append("row_number() over (partition by {hash} order by stage._file, stage._line) = 1"),
-    )
-
-
-def _refused(error: psycopg.Error, chunk: str) -> FileError:
-    """Return what says which row of which file Postgres did not take, without its values."""
-    place = re.search(r"COPY stage, line ([0-9]+)(?:, column (\w+))?", error.diag.context or "")
-    where = "a row"
-    if place:
-        *_, path, line = chunk.split("\n")[int(place[1]) - 1].split("\t")
-        where = f"{path} line {line}" + (f", column {place[2]}" if place[2] else "")
-    return FileError(
-        f"is refused by Postgres at {where} ({error.sqlstate or '?'}): compare the contract's types with the table's"
-    )
-
-
 def _write_rejects(connection: Connection, contract: Contract, files: list[_Incoming]) -> None:
     """Replace the files' lines in landing.rejects, in the transaction that is open."""
     connection.execute(
@@ -564,7 +412,12 @@ def _counts(result: FileResult) -> tuple[int, int, int, int]:
 
 
 def _read(
-    schema: RowSchema, path: str, file: Path, sha256: str, write: Callable[[str], None], rejects: _Rejects
+    schema: RowSchema,
+    path: str,
+    file: Path,
+    sha256: str,
+    write: Callable[[str, list[str]], None],
+    rejects: _Rejects,
 ) -> int:
     """Write the file's valid rows as text for COPY, put the others among the rejects, return how many are valid."""
     contract, encode = schema.contract, schema.encode
@@ -586,9 +439,9 @@ def _read(
             valid += 1
             waiting.append(f"{encoded}{tail}{number}\n")
             if len(waiting) == _BUFFER_ROWS:
-                write("".join(waiting))
-                waiting.clear()
-        write("".join(waiting))
+                write(path, waiting)
+                waiting = []
+        write(path, waiting)
     return valid
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from include.landing.contracts import Contract
+from include.landing.contracts import Column, Contract, ContractError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -91,7 +91,11 @@ def lock(connection: Connection, name: str) -> Any:
 
 
 def ensure_tables(contracts: Contract | Iterable[Contract], source_uri: str) -> None:
-    """Create what is missing of the tables of landed contracts. Safe to repeat, and when two do it at once."""
+    """Create what is missing of the tables of landed contracts. Safe to repeat, and when two do it at once.
+
+    A table follows a contract that has a new column which may be null. Raises ContractError, with the statements to
+    run, for a contract that differs from its table in another way.
+    """
     wanted = [contracts] if isinstance(contracts, Contract) else list(contracts)
     with psycopg.connect(source_uri, autocommit=True) as connection:
         create_tables(connection, wanted)
@@ -104,8 +108,75 @@ def create_tables(connection: Connection, contracts: Iterable[Contract]) -> None
         if not _exists(connection, "landing", "rejects"):
             connection.execute(_OWN_TABLES)
         for contract in contracts:
-            if contract.path is not None and not _exists(connection, contract.schema, contract.table):
+            if contract.path is None:
+                continue
+            if not _exists(connection, contract.schema, contract.table):
                 _create(connection, contract)
+            else:
+                _follow(connection, contract)
+
+
+def differences(connection: Connection, contract: Contract) -> tuple[list[Column], list[str]]:
+    """Compare a contract with its table: the columns that the table may simply be given, and what else differs.
+
+    What else differs is said with the statement that mends it, for a person to decide on.
+    """
+    table = f"{contract.schema}.{contract.table}"
+    query = (
+        "select attname, format_type(atttypid, atttypmod) from pg_attribute"
+        " where attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) and attnum > 0 and not attisdropped"
+    )
+    found: dict[str, str] = dict(connection.execute(query, [contract.schema, contract.table]).fetchall())
+    if not found:
+        return [], [f"there is no table {table}"]
+    has_rows = False
+    if contract.path is not None:
+        any_row = sql.SQL("select exists (select from {})").format(name_of(contract))
+        has_rows = connection.execute(any_row).fetchone() == (True,)
+    new, problems = [], []
+    for column in contract.columns:
+        if (
+            column.name not in found
+            and contract.path is not None
+            and not (has_rows and (column.required or column.is_key))
+        ):
+            new.append(column)
+        elif column.name not in found:
+            problems.append(
+                f"{table} lacks the column {column.name}, and its rows have no value for it: run"
+                f" `alter table {table} add column {column.name} {column.type}` and fill it"
+            )
+        elif found[column.name] != _catalog_type(column.type):
+            problems.append(
+                f"{table}.{column.name} is {found[column.name]}, the contract says {column.type}: run"
+                f" `alter table {table} alter column {column.name} type {column.type}"
+                f" using {column.name}::{column.type}`, or change the contract"
+            )
+    own = {"_file", "_line", "_loaded_at", "_xid"} if contract.path is not None else set()
+    for name in found.keys() - own - {column.name for column in contract.columns}:
+        problems.append(
+            f"{table} has a column {name}, which the contract does not know: put it back, or run"
+            f" `alter table {table} drop column {name}`, which forgets its values"
+        )
+    return new, sorted(problems)
+
+
+def _follow(connection: Connection, contract: Contract) -> None:
+    """Give the table the columns that are new in the contract. Raises ContractError where more than that differs."""
+    new, problems = differences(connection, contract)
+    if problems:
+        raise ContractError(f"{contract.name}: the table can't follow the contract: " + "; ".join(problems))
+    for column in new:
+        definition = _definition(column.name, column.type)
+        connection.execute(sql.SQL("alter table {} add column {}").format(name_of(contract), definition))
+        _comment(connection, contract, column)
+    if new:
+        _create_view(connection, contract)
+
+
+def _catalog_type(type_: str) -> str:
+    """Return a contract's type as the catalog writes it."""
+    return type_.replace("timestamptz", "timestamp with time zone").replace("varchar", "character varying")
 
 
 def _exists(connection: Connection, schema: str, table: str) -> bool:
@@ -118,8 +189,16 @@ def _create(connection: Connection, contract: Contract) -> None:
     connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(contract.schema)))
     connection.execute(sql.SQL("create table {} ({}, {})").format(name_of(contract), columns, METADATA))
     connection.execute(sql.SQL("create index on {} (({}))").format(name_of(contract), key_hash(contract, "")))
+    _create_view(connection, contract)
+    comment = sql.SQL("comment on table {} is {}")
+    connection.execute(comment.format(name_of(contract), sql.Literal(contract.description)))
+    for column in contract.columns:
+        _comment(connection, contract, column)
+
+
+def _create_view(connection: Connection, contract: Contract) -> None:
     connection.execute(
-        sql.SQL("create view {} as select distinct on ({}) * from {} order by {}, {}").format(
+        sql.SQL("create or replace view {} as select distinct on ({}) * from {} order by {}, {}").format(
             sql.Identifier(contract.schema, f"{contract.table}_current"),
             sql.SQL(", ").join(map(sql.Identifier, contract.key)),
             name_of(contract),
@@ -127,14 +206,14 @@ def _create(connection: Connection, contract: Contract) -> None:
             NEWEST_FIRST,
         )
     )
-    comment = sql.SQL("comment on table {} is {}")
-    connection.execute(comment.format(name_of(contract), sql.Literal(contract.description)))
-    for column in contract.columns:
-        connection.execute(
-            sql.SQL("comment on column {} is {}").format(
-                sql.Identifier(contract.schema, contract.table, column.name), sql.Literal(column.description)
-            )
+
+
+def _comment(connection: Connection, contract: Contract, column: Column) -> None:
+    connection.execute(
+        sql.SQL("comment on column {} is {}").format(
+            sql.Identifier(contract.schema, contract.table, column.name), sql.Literal(column.description)
         )
+    )
 
 
 def _definition(name: str, type_: str) -> sql.Composed:

@@ -249,7 +249,7 @@ def test_a_row_that_postgres_refuses_fails_its_file_alone_and_says_where(things:
         connection.execute("alter table toys.things add constraint short check (length(label) < 5)")
     things.put("b", [thing(2)])
     things.put("c", [thing(3, "too long for it")])
-    with pytest.raises(LandingError, match=r"toys/c/things.json is not loaded .23514") as caught:
+    with pytest.raises(LandingError, match=r"is refused by Postgres at toys/c/things.json line 1 .23514") as caught:
         things.land()
     assert "too long" not in str(caught.value)
     assert things.rows() == [(1, "a"), (2, "a")]

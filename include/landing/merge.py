@@ -1,0 +1,219 @@
+"""Valid rows into their table, a chunk at a time, while the next rows are still being judged.
+
+A row goes in unless it equals the newest version of its key. Most rows have a key that is nowhere yet: those are copied
+straight into the table. The others are staged and compared, in the order of their file and line.
+"""
+
+from __future__ import annotations
+
+import queue
+import re
+import threading
+from collections import Counter
+from typing import NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from include.landing.contracts import Contract
+from include.landing.files import FileError
+from include.landing.tables import NEWEST_FIRST, Connection, column_list, key_hash, name_of
+
+CHUNK_CHARACTERS = 4 << 20  # of COPY text that are merged at once
+_ESCAPES = {"\\\\": "\\", "\\t": "\t", "\\n": "\n", "\\r": "\r"}
+
+
+class Merger:
+    """Takes rows as text for COPY and merges them, in a thread of its own and in the transaction that is open.
+
+    `create_stage` must have been called in the session. On leaving the `with` block all rows are in the table, and
+    `loaded` says how many of each file; an exception inside the block leaves it to the transaction to undo them.
+    """
+
+    def __init__(self, connection: Connection, contract: Contract) -> None:
+        self.loaded: Counter[str] = Counter()  # rows by file
+        self._connection = connection
+        self._statements = _statements(contract)
+        names = [column.name for column in contract.columns]
+        self._key = [names.index(name) for name in contract.key]
+        self._blocks: list[tuple[str, list[str]]] = []  # a file's path and some of its lines
+        self._size = 0
+        self._chunks: queue.Queue[list[tuple[str, list[str]]] | None] = queue.Queue(maxsize=1)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> Merger:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._hand_over()
+        self._chunks.put(None)
+        self._thread.join()
+        if kind is None and self._error is not None:
+            raise self._error
+
+    def write(self, path: str, lines: list[str]) -> None:
+        """Take lines of a file, each with its end: the columns, the path and the line's number."""
+        self._blocks.append((path, lines))
+        self._size += sum(map(len, lines))
+        if self._size > CHUNK_CHARACTERS:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._blocks:
+            self._chunks.put(self._blocks)
+        self._blocks = []
+        self._size = 0
+
+    def _work(self) -> None:
+        while (chunk := self._chunks.get()) is not None:
+            if self._error is None:
+                try:
+                    self._merge(chunk)
+                except BaseException as error:  # handed to the thread that writes
+                    self._error = error
+
+    def _merge(self, blocks: list[tuple[str, list[str]]]) -> None:
+        lines = [line for _, block in blocks for line in block]
+        met = self._met(lines)
+        if not met:
+            self._copy(self._statements.copy, lines)
+            for path, block in blocks:
+                self.loaded[path] += len(block)
+            return
+        staged = []
+        direct = []
+        number = 0
+        for path, block in blocks:
+            for line in block:
+                number += 1
+                if number in met:
+                    staged.append(line)
+                else:
+                    direct.append(line)
+                    self.loaded[path] += 1
+        self._copy(self._statements.copy, direct)
+        cursor = self._connection.execute("truncate stage")
+        self._copy(self._statements.stage, staged)
+        # Planned anew each time: a plan for an empty table would scan a grown one for every row.
+        cursor.execute(self._statements.drop_repetitions, prepare=False)
+        cursor.execute(self._statements.append, prepare=False)
+        self.loaded.update(dict(cursor.fetchall()))
+
+    def _met(self, lines: list[str]) -> set[int]:
+        """Return the numbers, from 1, of the lines whose key is in the table or twice among the lines."""
+        fields = [line.split("\t", max(self._key) + 1) for line in lines]
+        keys = [[_value(row[place]) for row in fields] for place in self._key]
+        return {n for (n,) in self._connection.execute(self._statements.met, keys, prepare=False)}
+
+    def _copy(self, statement: sql.Composed, lines: list[str]) -> None:
+        if not lines:
+            return
+        try:
+            with self._connection.cursor().copy(statement) as copy:
+                copy.write("".join(lines))
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            raise _refused(error, lines) from None
+
+
+def create_stage(connection: Connection, contract: Contract) -> None:
+    """Create the session's table for rows that are to be compared with what their key's table holds."""
+    connection.execute("set client_min_messages = warning")
+    connection.execute("set temp_buffers = '32MB'")
+    connection.execute(
+        sql.SQL("create temp table stage as select {}, _file, _line from {} with no data").format(
+            column_list(contract), name_of(contract)
+        )
+    )
+
+
+def _value(text: str) -> str | None:
+    """Return the value of a field of COPY's text format."""
+    if "\\" not in text:
+        return text
+    return None if text == "\\N" else re.sub(r"\\[\\tnr]", lambda found: _ESCAPES[found[0]], text)
+
+
+class _Statements(NamedTuple):
+    met: sql.Composed
+    copy: sql.Composed
+    stage: sql.Composed
+    drop_repetitions: sql.Composed
+    append: sql.Composed
+
+
+def _statements(contract: Contract) -> _Statements:
+    """Compose what merging needs.
+
+    Within the stage, a row equal to the one before it of the same key is dropped first; then only the first row of a
+    key is compared with the table, because each of the others differs from the one before it.
+    """
+    types = {column.name: column.type for column in contract.columns}
+    key = [sql.Identifier(name) for name in contract.key]
+    parts: dict[str, sql.Composable] = {
+        "table": name_of(contract),
+        "columns": column_list(contract),
+        "staged": column_list(contract, "stage"),
+        "old": column_list(contract, "newest"),
+        "hash": key_hash(contract, "stage"),
+        "table_hash": key_hash(contract, "t"),
+        "newest_first": NEWEST_FIRST,
+        "same_key": sql.SQL(" and ").join(
+            sql.SQL("{} is not distinct from {}").format(sql.Identifier("t", name), sql.Identifier("stage", name))
+            for name in contract.key
+        ),
+        "key": sql.SQL(", ").join(key),
+        "arrays": sql.SQL(", ").join(sql.SQL("%s::text[]") for _ in key),
+        "values": sql.SQL(", ").join(
+            sql.SQL("{}::{}").format(name, sql.SQL(types[text])) for name, text in zip(key, contract.key, strict=True)
+        ),
+    }
+    met = sql.SQL(
+        "with keys as materialized ("
+        " select number, hash_record_extended(row({values}), 0) as hash"
+        " from unnest({arrays}) with ordinality as keys({key}, number)"
+        ") select number from keys where exists (select from {table} t where {table_hash} = keys.hash)"
+        " union select number from (select number, count(*) over (partition by hash) as times from keys) as counted"
+        " where times > 1"
+    )
+    drop_repetitions = sql.SQL(
+        "delete from stage using ("
+        " select ctid as place, row({staged}) is not distinct from lag(row({staged})) over same_key as is_same"
+        " from stage window same_key as (partition by {hash} order by _file, _line)"
+        ") as compared where compared.place = stage.ctid and compared.is_same"
+    )
+    append = sql.SQL(
+        "with appended as ("
+        "insert into {table} ({columns}, _file, _line) select {columns}, _file, _line from ("
+        " select stage.*, row_number() over (partition by {hash} order by stage._file, stage._line) = 1"
+        "  and newest._line is not null and row({staged}) is not distinct from row({old}) as is_duplicate"
+        " from stage left join lateral ("
+        "  select t.* from {table} t where {table_hash} = {hash} and {same_key} order by {newest_first} limit 1"
+        " ) as newest on true"
+        ") as compared where not is_duplicate returning _file"
+        ") select _file, count(*) from appended group by _file"
+    )
+    return _Statements(
+        met.format(**parts),
+        sql.SQL("copy {table} ({columns}, _file, _line) from stdin").format(**parts),
+        sql.SQL("copy stage ({columns}, _file, _line) from stdin").format(**parts),
+        drop_repetitions.format(**parts),
+        append.format(**parts),
+    )
+
+
+def _refused(error: psycopg.Error, lines: list[str]) -> FileError:
+    """Return what says which row of which file Postgres did not take, without its values."""
+    place = re.search(r", line ([0-9]+)(?:, column (\S+?))?(:|$)", error.diag.context or "")
+    where = "a row"
+    if place:
+        *_, path, line = lines[int(place[1]) - 1].rstrip("\n").split("\t")
+        where = f"{path} line {line}" + (f", column {place[2]}" if place[2] else "")
+    return FileError(
+        f"is refused by Postgres at {where} ({error.sqlstate or '?'}): compare the contract with the table's types"
+        " and constraints"
+    )

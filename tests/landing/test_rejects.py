@@ -1,0 +1,107 @@
+"""A refused row can be looked at and comes in once the contract or the row was mended, with its file and line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from include.landing import add_commands, release, replay
+from tests.landing.conftest import THINGS, Place, write_contract
+
+
+def files(place: Place) -> list[tuple[object, ...]]:
+    return place.query("select status, rows_read, rows_loaded, rows_duplicate, rows_rejected from landing.files")
+
+
+def test_rows_are_loaded_after_the_contract_was_mended(things: Place) -> None:
+    things.put("one", [{"id": 1}, {"id": 2, "colour": "red"}, {"id": 3, "colour": "blue"}, {"id": "x"}])
+    things.land()
+    assert replay(things.contract, source_uri=things.uri).loaded == 0
+    things.contract = write_contract(
+        things.folder,
+        THINGS + "          - {name: colour, logicalType: string, physicalType: text, description: Colour.}\n",
+    )
+    result = replay(things.contract, source_uri=things.uri)
+    assert (result.loaded, result.duplicate, result.rejected) == (2, 0, 1)
+    assert things.query("select id, colour, _line from toys.things order by id") == [
+        (1, None, 1),
+        (2, "red", 2),
+        (3, "blue", 3),
+    ]
+    assert files(things) == [("landed", 4, 3, 0, 1)]
+    assert things.query("select line, code from landing.rejects") == [(4, "type")]
+
+
+def test_a_row_is_loaded_after_it_was_mended_and_counts_as_duplicate_where_it_is_one(things: Place) -> None:
+    things.put("one", [{"id": 1}, {"id": "2"}, {"id": "3"}])
+    things.land()
+    things.query("""update landing.rejects set "row" = '{"id": 2}' where line = 2 returning 1""")
+    things.query("""update landing.rejects set "row" = '{"id": 1}' where line = 3 returning 1""")
+    result = replay(things.contract, source_uri=things.uri, code="type")
+    assert (result.loaded, result.duplicate, result.rejected) == (1, 1, 0)
+    assert files(things) == [("landed", 3, 2, 1, 0)]
+
+
+def test_a_csv_row_is_mended_as_an_object(csv_things: Place) -> None:
+    csv_things.put("one", b"id,label,secret\none,a,\n")
+    csv_things.land()
+    csv_things.query("""update landing.rejects set "row" = replace("row", 'one', '1') returning 1""")
+    assert replay(csv_things.contract, source_uri=csv_things.uri).loaded == 1
+    assert csv_things.rows() == [(1, "a")]
+
+
+def test_a_held_file_is_released_with_its_mended_rows(things: Place) -> None:
+    things.put("one", [{"id": 1}, *({"id": f"x{n}"} for n in range(5))])
+    things.land_anyway()
+    things.query("""update landing.rejects set "row" = '{"id": 7}' where line = 3 returning 1""")
+    assert replay(things.contract, source_uri=things.uri).loaded == 0
+    released = release(things.contract, source_uri=things.uri, root=str(things.root), archive=str(things.archive))
+    assert released == ["toys/one/things.json"]
+    assert replay(things.contract, source_uri=things.uri).loaded == 1
+    assert things.rows() == [(1, None), (7, None)]
+    assert files(things) == [("landed", 6, 2, 0, 4)]
+    assert (things.archive / "toys/one/things.json").is_file()
+
+
+@pytest.fixture
+def run(source_uri: str, monkeypatch: pytest.MonkeyPatch) -> object:
+    monkeypatch.setenv("AIRFLOW_CONN_SOURCE_DB", source_uri)
+    parser = argparse.ArgumentParser()
+    add_commands(parser.add_subparsers())
+
+    def call(*words: str) -> int:
+        args = parser.parse_args(words)
+        return int(args.handler(args))
+
+    return call
+
+
+def test_the_commands_from_dry_run_to_replay(tmp_path: Path, run, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    from include.demo import make_landing_files
+
+    root = str(tmp_path / "in")
+    expected = make_landing_files(root, days=1)["retail.products"]
+    assert run("land", "retail.products", "--root", root, "--dry-run") == 0
+    assert "range: price: is not above 0" in capsys.readouterr().out
+    assert run("land", "retail.products", "--root", root) == 0
+    assert f"{expected.loaded} loaded" in capsys.readouterr().out
+    assert run("rejects", "list", "retail") == 0
+    listed = capsys.readouterr().out
+    assert "retail.products" in listed and "popularity" in listed
+    assert run("rejects", "show", "--code", "required") == 0
+    assert '"name": null' in capsys.readouterr().out
+    assert run("rejects", "replay", "retail.products") == 0
+    assert (
+        f"0 refused rows are loaded now, 0 are duplicates, {expected.bad} are refused still" in capsys.readouterr().out
+    )
+    assert run("contract", "check") == 0
+
+
+def test_land_ends_with_an_error_that_names_the_file(tmp_path: Path, run, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "in/services/event_log.csv"
+    file.parent.mkdir(parents=True)
+    file.write_text("not;the;header\n1;2;3\n")
+    assert run("land", "services", "--root", str(tmp_path / "in")) == 1
+    assert "services.events: services/event_log.csv has a header that lacks event_id" in capsys.readouterr().err

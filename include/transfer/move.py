@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import psycopg
@@ -164,6 +164,9 @@ def _read_source(source: Connection, target: Connection, plan: TablePlan) -> tup
         "select (select system_identifier from pg_control_system())::text || '/' || oid from pg_database"
         " where datname = current_database()",
     )
+    if table.kind == "r" and table.has_children:  # their rows come too, and repeat what is unique in each
+        checks = tuple(c for c in table.constraints if c.kind == "c")
+        table = replace(table, constraints=checks, indexes=tuple(i for i in table.indexes if not i.unique))
     notes = ensure_types(source, target, table, prefix)
     return table, f"{system}/{oid}", append.current_watermark(source) if table.xid_column else None, notes
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
+import psycopg
+
 from include.transfer.catalog import Table, describe, list_tables
 from include.transfer.names import Mode, TableName, TablePlan, TransferError
-from include.transfer.session import Connection, connect, query, reading
+from include.transfer.session import Connection, connect, query, reading, safe_message
 
 _LONGEST_NAME = 63  # bytes; Postgres cuts longer ones without an error
 
@@ -30,22 +32,15 @@ def plan(
     partitions never move by themselves. Raises TransferError when a server can't be read or a name gets too long.
     """
     with connect(source_uri, "source") as source, connect(target_uri, "target") as target:
-        return plan_tables(
-            source,
-            target,
-            include=include,
-            exclude=exclude,
-            full=full,
-            schema_prefix=schema_prefix,
-            modes=modes or {},
-            views=views,
-        )
+        try:
+            return _plan(source, target, include, exclude, full, schema_prefix, modes or {}, views)
+        except psycopg.Error as error:
+            raise TransferError(f"can't plan: {safe_message(error)}: run it again") from None
 
 
-def plan_tables(
+def _plan(
     source: Connection,
     target: Connection,
-    *,
     include: Sequence[str],
     exclude: Sequence[str],
     full: bool,
@@ -53,7 +48,6 @@ def plan_tables(
     modes: Mapping[str, Mode],
     views: bool,
 ) -> list[TablePlan]:
-    """Plan on open connections; see `plan`."""
     with reading(source, None):
         wanted = {
             oid: name

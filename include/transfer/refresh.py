@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -41,6 +42,7 @@ from include.transfer.definition import add_constraint, add_keys_and_indexes, at
 from include.transfer.names import TableName, TransferError
 from include.transfer.session import Connection, query
 from include.transfer.stream import Progress, copy_statements, pump
+from include.transfer.views import views_aside
 
 # A reader that comes while the switch waits for a longer query queues behind it, so each attempt is short.
 _ATTEMPT = "20ms"
@@ -143,9 +145,17 @@ def _holders(target: Connection, name: TableName) -> str:
 def _align(target: Connection, name: TableName, existing: Table, store: Table) -> list[str]:
     """Give the parent, which is empty now, the columns, keys, checks and indexes that the store has and it lacks."""
     have = {c.name: c for c in existing.columns}
-    for c in store.columns:
-        for statement in _column_changes(c, have.get(c.name)):
-            target.execute(sql.SQL("alter table only {} {}").format(name.identifier, statement))
+    retyped = [c.name for c in store.columns if c.name in have and have[c.name].type != c.type]
+    with views_aside(target, name) if retyped else nullcontext():
+        for c in store.columns:
+            for statement in _column_changes(c, have.get(c.name)):
+                try:
+                    target.execute(sql.SQL("alter table only {} {}").format(name.identifier, statement))
+                except psycopg.errors.FeatureNotSupported as error:
+                    raise TransferError(
+                        f"{name}: column {c.name} can't become {c.type}: {error.diag.message_primary}: drop what uses"
+                        " it, run again, make it anew"
+                    ) from None
     notes = []
     wanted = {_key(c) for c in store.constraints}
     for constraint in existing.constraints:

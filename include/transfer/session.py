@@ -125,5 +125,8 @@ def reading(source: Connection, snapshot: str | None) -> Iterator[None]:
                 ) from None
         yield
     finally:
-        if not source.closed:
-            source.execute("rollback")
+        try:
+            if not source.closed:
+                source.execute("rollback")
+        except psycopg.Error:  # all that was read is across, or another error is on its way
+            source.close()

@@ -1,0 +1,296 @@
+"""How fast the transfer is, against psql, pg_dump, a plain psycopg loop and, where they are installed, other movers.
+
+    python -m tests.bench.transfer [--millions 0.3 3 12] [--repeat 1] [--tables 500] [--no-rivals]
+
+Two embedded servers with PostgreSQL's default settings, a table like TPC-H's lineitem. Every figure is a whole client
+process from start to end, with its peak memory; its ratio is to the psql COPY pipe into a table that has its primary
+key, measured just before it in the same run. dlt, ingestr and sling are taken from the PATH.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psycopg
+
+from include.local.postgres import PostgresServer, Role, free_port, programs
+from include.settings import PROJECT
+
+COLUMNS = """l_orderkey bigint not null, l_partkey bigint not null, l_suppkey bigint not null,
+    l_linenumber integer not null, l_quantity numeric(12,2) not null, l_extendedprice numeric(12,2) not null,
+    l_discount numeric(12,2) not null, l_tax numeric(12,2) not null, l_returnflag char(1) not null,
+    l_linestatus char(1) not null, l_shipdate date not null, l_commitdate date not null, l_receiptdate date not null,
+    l_shipinstruct char(25) not null, l_shipmode char(10) not null, l_comment varchar(44) not null"""
+KEY = ", primary key (l_orderkey, l_linenumber)"
+ROWS = """select i / 4 * 8 + i / 4 % 8, i * 7919 % 200000, i * 104729 % 10000, i % 4 + 1, 1 + i % 50,
+    900 + i * 7919 % 10000000 / 100.0, i % 11 / 100.0, i % 9 / 100.0, substr('RAN', (1 + i % 3)::int, 1),
+    substr('OF', (1 + i % 2)::int, 1), date '1992-01-01' + (i * 31 % 2500)::int,
+    date '1992-01-01' + (i * 37 % 2500)::int, date '1992-01-01' + (i * 41 % 2500)::int,
+    (array['DELIVER IN PERSON', 'COLLECT COD', 'NONE', 'TAKE BACK RETURN'])[1 + i % 4],
+    (array['AIR', 'RAIL', 'SHIP', 'TRUCK', 'MAIL', 'FOB', 'REG AIR'])[1 + i % 7],
+    substr(md5(i::text) || md5((i + 1)::text), 1, (10 + i % 34)::int) from generate_series({first}::bigint, {last}) i"""
+
+LOOP = """
+import sys, psycopg
+with psycopg.connect(sys.argv[1]) as source, psycopg.connect(sys.argv[2]) as target:
+    with source.cursor().copy("copy lineitem to stdout (format binary)") as out:
+        with target.cursor().copy("copy lineitem from stdin (format binary)") as into:
+            for block in out:
+                into.write(block)
+"""
+DLT = """
+import sys, dlt
+from dlt.sources.sql_database import sql_table
+how = {"write_disposition": {"disposition": "merge", "strategy": "delete-insert"},
+       "primary_key": ["l_orderkey", "l_linenumber"]} if sys.argv[3] == "merge" else {"write_disposition": "replace"}
+source = sql_table(sys.argv[1], table="lineitem", schema="public", backend="pyarrow", chunk_size=50000)
+pipeline = dlt.pipeline("bench", destination=dlt.destinations.postgres(sys.argv[2]), dataset_name="by_dlt")
+pipeline.run(source, table_name="lineitem", **how)
+"""
+
+
+class Bench:
+    """Two servers, the measurements made on them, and the table they end up in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.servers = [PostgresServer(folder / name, free_port()) for name in ("source", "target")]
+        for server in self.servers:
+            server.start([Role("mover", "mover", ("bench",))])
+        self.source, self.target = (server.uri("bench", "mover", "mover") for server in self.servers)
+        self.lines: list[list[str]] = []
+
+    def close(self) -> None:
+        for server in self.servers:
+            server.destroy()
+
+    def at(self, uri: str, *statements: str) -> None:
+        with psycopg.connect(uri, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def measure(self, command: Sequence[str] | str) -> tuple[float, float]:
+        """Run a command, all its processes counted, and return seconds and peak memory in MB."""
+        shell = isinstance(command, str)
+        started = time.monotonic()
+        process = subprocess.Popen(
+            ["bash", "-o", "pipefail", "-c", command] if isinstance(command, str) else command,
+            cwd=PROJECT,
+            stdout=subprocess.DEVNULL,
+            stderr=(self.folder / "errors").open("wb"),
+            env={**os.environ, "RUNTIME__LOG_LEVEL": "ERROR", "RUNTIME__DLTHUB_TELEMETRY": "false"},
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.monotonic() - started
+        if process.returncode:
+            raise RuntimeError((self.folder / "errors").read_text(errors="replace")[-800:])
+        return seconds, usage.ru_maxrss / 1024 * (2 if shell else 1)  # a pipe is two processes of a size
+
+    def fresh(self, key: bool) -> None:
+        self.at(
+            self.target,
+            "drop table if exists lineitem cascade",
+            "drop schema if exists transfer cascade",
+            f"create table lineitem ({COLUMNS}{KEY if key else ''})",
+        )
+        self._settle()
+
+    def _settle(self) -> None:
+        for server in self.servers:
+            self.at(server.uri(), "checkpoint")
+
+    def pipe(self) -> str:
+        psql = programs(18) / "psql"
+        return (
+            f"{psql} -Xqc 'copy lineitem to stdout (format binary)' '{self.source}' |"
+            f" {psql} -Xqc 'copy lineitem from stdin (format binary)' '{self.target}'"
+        )
+
+    def dump(self) -> str:
+        return (
+            f"{programs(18) / 'pg_dump'} --no-owner --table=lineitem '{self.source}' |"
+            f" {programs(18) / 'psql'} -Xq '{self.target}'"
+        )
+
+    def ours(self, *options: str) -> list[str]:
+        command = [sys.executable, "-m", "include.transfer", "--source", self.source, "--target", self.target]
+        return [*command, *(options or ("--tables", "public.lineitem"))]
+
+    def compare(self, what: str, command: Sequence[str] | str, before: Callable[[], None], base: float) -> float:
+        """Measure a command and add its line; its ratio is to `base` seconds. A rival that fails is a line too."""
+        before()
+        try:
+            seconds, memory = self.measure(command)
+        except RuntimeError as error:
+            self.add(what, "", "", "", "failed: " + str(error).strip().splitlines()[-1][:60])
+            return 0.0
+        self.add(what, f"{seconds:.2f}", f"{seconds / base:.2f}", f"{memory:.0f}")
+        return seconds
+
+    def add(self, *cells: str) -> None:
+        self.lines.append(list(cells))
+        print("  ".join(cell.rjust(9) if place else cell.ljust(58) for place, cell in enumerate(cells)), flush=True)
+
+
+def measure_size(bench: Bench, millions: float, repeat: int, rivals: bool) -> None:
+    """Full refreshes and merges of one table."""
+    rows = int(millions * 1_000_000)
+    print(f"\n{millions:g} million rows".ljust(60) + "  seconds      ratio         MB")
+    bench.at(
+        bench.source,
+        "drop table if exists lineitem",
+        f"create table lineitem ({COLUMNS})",
+        f"insert into lineitem {ROWS.format(first=0, last=rows - 1)}",
+        "alter table lineitem add primary key (l_orderkey, l_linenumber)",
+        "vacuum analyze lineitem",
+    )
+
+    def gone() -> None:
+        bench.at(bench.target, "drop table if exists lineitem cascade", "drop schema if exists transfer cascade")
+        bench._settle()
+
+    ratios = []
+    for _ in range(repeat):
+        bench.fresh(key=True)
+        base, memory = bench.measure(bench.pipe())
+        bench.add("psql pipe, key in place", f"{base:.2f}", "1.00", f"{memory:.0f}")
+        ratios.append(bench.compare("transfer, new table, key and statistics", bench.ours(), gone, base) / base)
+        again = bench.compare(
+            "transfer --full over it, switch included",
+            bench.ours("--tables", "public.lineitem", "--full"),
+            bench._settle,
+            base,
+        )
+    print(f"transfer to pipe: median {statistics.median(ratios):.2f} of {repeat}")
+    bench.compare("psql pipe, no key", bench.pipe(), lambda: bench.fresh(key=False), base)
+    bench.compare("pg_dump | psql, key after", bench.dump(), gone, base)
+    loop = [sys.executable, "-c", LOOP, bench.source, bench.target]
+    bench.compare("psycopg loop, key in place", loop, lambda: bench.fresh(key=True), base)
+    gone()
+    bench.measure(bench.ours())
+    changes = (
+        "update lineitem set l_comment = reverse(l_comment), l_tax = 0.5"
+        " where hashint8(l_orderkey * 4 + l_linenumber) % 300 = 1",
+        "delete from lineitem where hashint8(l_orderkey * 4 + l_linenumber) % 300 = 2",
+        f"insert into lineitem {ROWS.format(first=rows, last=rows + rows // 300)}",
+        "vacuum analyze lineitem",
+    )
+    bench.at(bench.source, *changes)
+    bench._settle()
+    by_key = bench.compare("transfer by key, 1% changed (ratio: to its own full)", bench.ours(), lambda: None, again)
+    sizes = dict(_sizes(bench))
+    if by_key:
+        share = sizes["key"] / sizes["full"]
+        bench.add("  bytes that left the source, of a full refresh's", "", f"{share:.4f}", "")
+    bench.compare("transfer by key, nothing changed", bench.ours(), lambda: None, again)
+    bench.at(
+        bench.source,
+        f"create table landed ({COLUMNS}, _xid xid8 default pg_current_xact_id())",
+        "insert into landed select * from lineitem",
+    )
+    landed = bench.ours("--tables", "public.landed")
+    bench.compare("transfer, landed rows, first", landed, bench._settle, again)
+    bench.at(bench.source, f"insert into landed select * from lineitem limit {rows // 100}")
+    bench.compare("transfer by append, 1% added (ratio: to full)", landed, bench._settle, again)
+    bench.at(bench.source, "drop table landed")
+    bench.at(bench.target, "drop table landed")
+    if rivals:
+        measure_rivals(bench, base, rows)
+
+
+def _sizes(bench: Bench) -> list[tuple[str, int]]:
+    with psycopg.connect(bench.target) as connection:
+        return connection.execute("select mode, bytes from transfer.runs order by finished_at").fetchall()
+
+
+def measure_rivals(bench: Bench, base: float, rows: int) -> None:
+    """Full refreshes and merges by other movers."""
+
+    def both(name: str, command: Callable[[str], list[str]]) -> None:
+        bench.compare(f"{name}, full", command("replace"), bench._settle, base)
+        bench.compare(f"{name}, merge of the whole table", command("merge"), bench._settle, base)
+
+    if (dlt := shutil.which("dlt")) is not None:
+        python = str(Path(dlt).with_name("python"))
+        both("dlt, pyarrow", lambda how: [python, "-c", DLT, bench.source, bench.target, how])
+    if (ingestr := shutil.which("ingestr")) is not None:
+        tables = ["--source-table", "public.lineitem", "--dest-table", "by_ingestr.lineitem"]
+        uris = ["--source-uri", bench.source, "--dest-uri", bench.target]
+        keys = ["--primary-key", "l_orderkey", "--primary-key", "l_linenumber"]
+        both(
+            "ingestr",
+            lambda how: (
+                [ingestr, "ingest", *uris, *tables, "--yes", "--progress", "log", "--incremental-strategy", how]
+                + (keys if how == "merge" else [])
+            ),
+        )
+    if (sling := shutil.which("sling")) is not None:
+        os.environ.update(
+            BENCH_SOURCE=bench.source + "?sslmode=disable", BENCH_TARGET=bench.target + "?sslmode=disable"
+        )
+        streams = ["--src-conn", "BENCH_SOURCE", "--src-stream", "public.lineitem", "--tgt-conn", "BENCH_TARGET"]
+        both(
+            "sling",
+            lambda how: (
+                [sling, "run", *streams, "--tgt-object", "by_sling.lineitem"]
+                + (["--mode", "full-refresh"] if how == "replace" else ["--mode", "incremental"])
+                + (["--primary-key", "l_orderkey,l_linenumber"] if how == "merge" else [])
+            ),
+        )
+
+
+def measure_many(bench: Bench, tables: int) -> None:
+    """Many small tables."""
+    print(f"\n{tables} tables of 100 rows".ljust(60) + "  seconds      ratio         MB")
+    with psycopg.connect(bench.source, autocommit=True) as connection:
+        connection.execute("create schema many")
+        for number in range(tables):
+            connection.execute(
+                f"create table many.t{number} (id bigint primary key, v text, n numeric, at timestamptz)".encode()
+            )
+            connection.execute(
+                f"insert into many.t{number} select i, 'n' || i, i / 3.0, now() from generate_series(1, 100) i".encode()
+            )
+    dump = (
+        f"{programs(18) / 'pg_dump'} --no-owner --schema=many '{bench.source}' |"
+        f" {programs(18) / 'psql'} -Xq '{bench.target}'"
+    )
+    base, memory = bench.measure(dump)
+    bench.add("pg_dump | psql", f"{base:.2f}", "1.00", f"{memory:.0f}")
+    bench.at(bench.target, "drop schema many cascade")
+    many = bench.ours("--tables", "many.*")
+    bench.compare("transfer, new tables", many, bench._settle, base)
+    bench.compare("transfer, by key, nothing changed", many, bench._settle, base)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.transfer", description=__doc__.partition("\n")[0])
+    parser.add_argument("--millions", type=float, nargs="*", default=[0.3, 3.0], help="table sizes in million rows")
+    parser.add_argument("--repeat", type=int, default=3, help="times that psql and the transfer run in turn")
+    parser.add_argument("--tables", type=int, default=500, help="small tables; 0 for none")
+    parser.add_argument("--no-rivals", action="store_true", help="leave dlt, ingestr and sling out")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        bench = Bench(Path(folder))
+        try:
+            for millions in args.millions:
+                measure_size(bench, millions, args.repeat, rivals=not args.no_rivals)
+            if args.tables:
+                measure_many(bench, args.tables)
+        finally:
+            bench.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,269 @@
+"""One moment for a run, nothing lost to open transactions, and databases that nobody here wrote."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from include.local.postgres import PostgresServer, free_port, programs
+from include.transfer import (
+    SnapshotLostError,
+    TransferError,
+    TransferResult,
+    held_snapshot,
+    hold_snapshot,
+    plan,
+    release_snapshot,
+    shared_snapshot,
+    transfer_table,
+)
+from include.transfer.run import run_transfer
+from include.transfer.session import safe_message
+from tests.conftest import FAST
+from tests.transfer.conftest import execute, move, rows, texts
+
+LANDED = (
+    "create schema retail",
+    "create table retail.events (id bigint, v text, _xid xid8 default pg_current_xact_id())",
+    "create table retail.account (id bigint primary key, v bigint not null)",
+    "create table retail.address (id bigint primary key, account_id bigint references retail.account, v text)",
+)
+
+
+def _write(uri: str, over: threading.Event, number: int) -> None:
+    """Write to the source until told to stop: long and short transactions, some rolled back, in no order."""
+    with psycopg.connect(uri) as connection:
+        step = 0
+        while not over.is_set():
+            step += 1
+            key = number * 1_000_000 + step
+            connection.execute(
+                "insert into retail.events (id, v) select %s, 'v' || i from generate_series(1, 5) i", [key]
+            )
+            connection.execute("insert into retail.account values (%s, 0)", [key])
+            connection.execute("insert into retail.address values (%s, %s, 'a')", [key, key])
+            connection.execute("update retail.account set v = v + 1 where id %% 13 = %s", [step % 13])
+            connection.execute("delete from retail.address where id %% 101 = %s", [step % 101])
+            if number == 0:
+                time.sleep(0.3)  # stays open while runs read
+            if step % 7:
+                connection.commit()
+            else:
+                connection.rollback()
+
+
+def test_twenty_runs_beside_writers_lose_nothing(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, *LANDED)
+    over = threading.Event()
+    writers = [threading.Thread(target=_write, args=(source_uri, over, n)) for n in range(3)]
+    for writer in writers:
+        writer.start()
+    modes = set()
+    try:
+        for number in range(20):
+            run_id = f"beside-{number}"
+            with held_snapshot(source_uri) as snapshot:
+                for p in plan(source_uri, target_uri):
+                    done = transfer_table(source_uri, target_uri, p, run_id=run_id, snapshot=snapshot, verify=True)
+                    modes.add((p.source, done.mode, any("refreshed in full" in note for note in done.notes)))
+            orphans = "select count(*) from retail.address a left join retail.account o on o.id = account_id"
+            assert rows(target_uri, orphans + " where o.id is null") == [(0,)], "tables of one run are of one moment"
+    finally:
+        over.set()
+        for writer in writers:
+            writer.join()
+    move(source_uri, target_uri)
+    for table in ("retail.events", "retail.account", "retail.address"):
+        assert texts(source_uri, table) == texts(target_uri, table)
+    assert modes == {
+        ("retail.events", "full", False),
+        ("retail.events", "append", False),
+        ("retail.account", "full", False),
+        ("retail.account", "key", False),
+        ("retail.address", "full", False),
+        ("retail.address", "key", False),
+    }
+
+
+def test_rows_deleted_from_an_appended_table_go_by_a_full_refresh(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, *LANDED, "insert into retail.events (id) select generate_series(1, 100)")
+    move(source_uri, target_uri)
+    execute(source_uri, "delete from retail.events where id < 10", "insert into retail.events (id) values (1000)")
+    done = move(source_uri, target_uri)["retail.events"]
+    assert (done.mode, done.rows) == ("full", 92)
+    assert any("deleted or changed" in note for note in done.notes)
+
+
+def test_tasks_share_the_moment_of_a_keeper(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, *LANDED, "insert into retail.account values (1, 1)")
+    plans = plan(source_uri, target_uri)
+    across: list[int] = []
+    keeper = threading.Thread(target=lambda: across.append(hold_snapshot(source_uri, target_uri, "run 1", plans)))
+    keeper.start()
+    snapshot = shared_snapshot(target_uri, "run 1", timeout=20)
+    execute(source_uri, "insert into retail.account values (2, 2)")
+    for p in plans:
+        transfer_table(source_uri, target_uri, p, run_id="run 1", snapshot=shared_snapshot(target_uri, "run 1"))
+    keeper.join(20)
+    assert across == [3]
+    assert rows(target_uri, "select count(*) from retail.account") == [(1,)], "the second row came after the moment"
+    again = transfer_table(source_uri, target_uri, plans[0], run_id="run 1", snapshot=snapshot)
+    assert again.rows_changed == rows(target_uri, "select count(*) from " + plans[0].target)[0][0], (
+        "a retry is a look-up"
+    )
+    with pytest.raises(SnapshotLostError, match="nobody holds its snapshot"):
+        shared_snapshot(target_uri, "run 1", timeout=0)
+
+
+def test_a_new_keeper_moves_the_whole_run_to_a_new_moment(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, *LANDED, "insert into retail.account values (1, 1)")
+    plans = {p.source: p for p in plan(source_uri, target_uri)}
+    with held_snapshot(source_uri) as lost:
+        transfer_table(source_uri, target_uri, plans["retail.account"], run_id="run 2", snapshot=lost)
+    with pytest.raises(SnapshotLostError, match="start the run again"):
+        transfer_table(source_uri, target_uri, plans["retail.address"], run_id="run 2", snapshot=lost)
+    execute(source_uri, "insert into retail.account values (2, 2)", "insert into retail.address values (1, 2, 'x')")
+    keeper = threading.Thread(target=hold_snapshot, args=(source_uri, target_uri, "run 2", list(plans.values())))
+    keeper.start()
+    snapshot = shared_snapshot(target_uri, "run 2", timeout=20)
+    assert rows(target_uri, "select count(*) from retail.account") == [(2,)], "what was across is of the new moment too"
+    transfer_table(source_uri, target_uri, plans["retail.address"], run_id="run 2", snapshot=snapshot)
+    release_snapshot(target_uri, "run 2")
+    keeper.join(20)
+    assert not keeper.is_alive()
+
+
+@pytest.fixture
+def standby(tmp_path: Path) -> Iterator[tuple[PostgresServer, PostgresServer]]:
+    """A primary and a hot standby of it."""
+    primary = PostgresServer(tmp_path / "primary", free_port(), options=FAST)
+    primary.start()
+    replica = PostgresServer(
+        tmp_path / "replica", free_port(), superuser_password=primary.superuser_password, options=FAST
+    )
+    tmp_path.chmod(0o755)
+    for folder in tmp_path.parents:
+        if folder.owner() == tmp_path.owner() and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o011)
+    replica.folder.mkdir()
+    primary._give_to_server_user(replica.folder)
+    with (primary.data / "pg_hba.conf").open("a") as hba:
+        hba.write("host replication all 127.0.0.1/32 scram-sha-256\n")
+    execute(primary.uri(), "select pg_reload_conf()")
+    uri = primary.uri("replication")
+    done = replica._run(
+        "pg_basebackup", f"--dbname={uri}", f"--pgdata={replica.data}", "--write-recovery-conf", "--checkpoint=fast"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    connection = (replica.data / "postgresql.auto.conf").read_text().split("primary_conninfo")[1].splitlines()[0]
+    replica.options["primary_conninfo"] = connection.strip(" =").strip("'").replace("''", "'").replace("'", "''")
+    replica.start()
+    yield primary, replica
+    replica.destroy()
+    primary.destroy()
+
+
+def test_a_hot_standby_and_a_reader_without_rights_are_enough(
+    standby: tuple[PostgresServer, PostgresServer], target_uri: str
+) -> None:
+    primary, replica = standby
+    execute(
+        primary.uri(),
+        *LANDED,
+        "insert into retail.events (id) select generate_series(1, 100)",
+        "insert into retail.account select i, i from generate_series(1, 100) i",
+        "create role reader login password 'reader-secret'",
+        "grant usage on schema retail to reader",
+        "grant select on all tables in schema retail to reader",
+    )
+    uri = replica.uri(user="reader", password="reader-secret")
+    with psycopg.connect(primary.uri()) as slow:
+        slow.execute("insert into retail.events (id) values (-1)")  # open during the first reads
+        execute(primary.uri(), "insert into retail.events (id) values (101)")
+        for number in range(3):
+            execute(primary.uri(), f"insert into retail.events (id) values ({200 + number})")
+            _wait_for(primary, replica)
+            move(uri, target_uri, include=["retail.*"])
+        slow.commit()
+    execute(primary.uri(), "delete from retail.account where id = 5")
+    _wait_for(primary, replica)
+    done = move(uri, target_uri, include=["retail.*"])
+    assert done["retail.events"].mode == "append"
+    with held_snapshot(uri) as snapshot:  # a standby can export one too
+        for p in plan(uri, target_uri, include=["retail.*"]):
+            transfer_table(uri, target_uri, p, run_id="standby", snapshot=snapshot)
+    for table in ("retail.events", "retail.account"):
+        assert texts(primary.uri(), table) == texts(target_uri, table)
+
+
+def _wait_for(primary: PostgresServer, replica: PostgresServer) -> None:
+    [(position,)] = rows(primary.uri(), "select pg_current_wal_insert_lsn()::text")
+    for _ in range(200):
+        if rows(replica.uri(), f"select pg_last_wal_replay_lsn() >= '{position}'") == [(True,)]:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the standby did not follow")
+
+
+def test_tables_that_pgbench_makes_move_while_it_runs(source_uri: str, target_uri: str) -> None:
+    program = str(programs(18) / "pgbench")
+    subprocess.run([program, "--initialize", "--scale=2", "--quiet", source_uri], check=True, capture_output=True)
+    with subprocess.Popen([program, "--client=2", "--time=6", source_uri], stdout=-3, stderr=-3) as bench:
+        for number in range(3):
+            with held_snapshot(source_uri) as snapshot:
+                for p in plan(source_uri, target_uri):
+                    transfer_table(source_uri, target_uri, p, run_id=f"b{number}", snapshot=snapshot, verify=True)
+            [sums] = rows(
+                target_uri,
+                "select (select sum(abalance) from pgbench_accounts), (select sum(tbalance) from pgbench_tellers),"
+                " (select sum(bbalance) from pgbench_branches), (select coalesce(sum(delta), 0) from pgbench_history)",
+            )
+            assert len(set(sums)) == 1, "pgbench keeps these equal in every transaction"
+        bench.wait()
+    move(source_uri, target_uri)
+    for table in ("pgbench_accounts", "pgbench_tellers", "pgbench_branches", "pgbench_history"):
+        assert texts(source_uri, table) == texts(target_uri, table)
+
+
+def test_no_error_tells_a_password_or_a_value(source_uri: str, target_uri: str) -> None:
+    password = source_uri.split(":")[2].split("@")[0]
+    wrong = [
+        source_uri.replace(password, "wrong-secret"),
+        source_uri + "?nonsense=1&password=wrong-secret",
+        "postgresql://u:wrong-secret@[::1:99/x",
+        "postgresql://u:wrong-secret@127.0.0.1:1/x",
+    ]
+    for uri in wrong:
+        with pytest.raises(TransferError) as error:
+            plan(uri, target_uri)
+        assert "wrong-secret" not in str(error.value)
+        assert error.value.__cause__ is None and error.value.__suppress_context__
+    execute(source_uri, "create table t (email text unique)", "insert into t values ('a@example.com')")
+    for statement in (
+        "insert into t values ('a@example.com')",
+        "select 'a@example.com'::integer",
+        "select 'a@example.com'::json",
+        "alter table t add check (email = 'b')",
+    ):
+        with pytest.raises(psycopg.Error) as raised:
+            execute(source_uri, statement)
+        assert "example.com" in str(raised.value) or raised.value.sqlstate == "23514"
+        assert "example.com" not in safe_message(raised.value)
+
+
+def test_a_failure_is_recorded_and_stops_no_other_table(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, "create table t (v int)", "create table u (v int)", "insert into t values (1)")
+    move(source_uri, target_uri)
+    execute(source_uri, "alter table t alter v type date using null")
+    [t, u] = sorted(plan(source_uri, target_uri), key=lambda p: p.source)
+    outcomes = dict(run_transfer(source_uri, target_uri, [t, u], run_id="one", jobs=2))
+    assert isinstance(outcomes[t], TransferError) and isinstance(outcomes[u], TransferResult)
+    recorded = "select target, verdict, error is null from transfer.runs where run_id = 'one' order by 1"
+    assert rows(target_uri, recorded) == [("public.t", "failed", False), ("public.u", "counted", True)]
+    assert rows(target_uri, "select v from t") == [(1,)]

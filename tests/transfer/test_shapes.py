@@ -1,0 +1,208 @@
+"""Tables of every shape move whole, and what hangs on a target table stays through refreshes and changes."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+import pytest
+
+from include.transfer import TransferError, plan, transfer_table
+from tests.transfer.conftest import execute, move, rows, texts
+
+SHAPES = {
+    "public.empty": ["create table empty (id int primary key, v text)"],
+    "public.no_columns": ["create table no_columns ()", "insert into no_columns default values"] * 1,
+    "public.no_key": ["create table no_key (v text)", "insert into no_key values ('a'), ('a'), (null), ('')"],
+    "public.wide": [
+        "do $$ begin execute 'create table wide (' || (select string_agg(format('c%s smallint', i), ', ')"
+        " from generate_series(1, 1600) i) || ')'; end $$",
+        "insert into wide (c1, c1600) values (1, 2), (null, 3)",
+    ],
+    '"Odd ""name"" é😀"."ta.ble $1 %s"': [
+        'create schema "Odd ""name"" é😀"',
+        'create table "Odd ""name"" é😀"."ta.ble $1 %s"'
+        ' ("select" int primary key, "a""b\\c" text, "%(x)s" int, "é" text)',
+        """insert into "Odd ""name"" é😀"."ta.ble $1 %s" values (1, 'x', 2, 'y')""",
+    ],
+    f"public.{'n' * 63}": [
+        f"create table {'n' * 63} ({'c' * 63} int primary key)",
+        f"insert into {'n' * 63} values (1)",
+    ],
+    "public.parted": [
+        "create table parted (id int, day date, v text, primary key (id, day)) partition by range (day)",
+        "create table parted_1 partition of parted for values from ('2020-01-01') to ('2020-02-01')",
+        "create table parted_2 partition of parted default",
+        "insert into parted select i, date '2020-01-01' + i, 'v' || i from generate_series(1, 60) i",
+    ],
+    "public.parent": [
+        "create table parent (id int primary key, v text)",
+        "create table child (extra text) inherits (parent)",
+        "insert into parent values (1, 'p')",
+        "insert into child values (1, 'c', 'x')",
+    ],
+    "public.serials": [
+        "create table serials (id serial primary key, other int generated always as identity, v text)",
+        "insert into serials (v) select 'x' from generate_series(1, 7)",
+        "delete from serials where id = 7",
+    ],
+    "public.generated": [
+        "create table generated (id int primary key, twice int generated always as (id * 2) stored)",
+        "insert into generated select i from generate_series(1, 5) i",
+    ],
+    "public.indexed": [
+        "create function odd(int) returns int immutable language sql as 'select $1 % 2'",
+        "create table indexed (id int primary key, a int default 3, b text collate \"C\" not null default 'x'"
+        " check (b <> ''), c timestamptz default now(), d int check (odd(d) = 1), unique (a, b),"
+        " unique (d, id) include (c))",
+        "create index on indexed (lower(b) desc nulls last) include (a) where a > 0",
+        "create index on indexed (odd(a))",
+        "comment on table indexed is 'it''s a table'",
+        "comment on column indexed.b is 'and a column'",
+        "insert into indexed (id, d) values (1, 1)",
+    ],
+}
+
+
+@pytest.mark.parametrize("versions", ["18 to 18", "16 to 18", "18 to 16"])
+def test_every_shape_arrives(versions: str, source_uri: str, target_uri: str, old_uri: str) -> None:
+    source = old_uri if versions.startswith("16") else source_uri
+    target = old_uri if versions.endswith("16") else target_uri
+    execute(source, *(statement for statements in SHAPES.values() for statement in statements))
+    for _ in range(2):  # first in full, then whatever each table offers
+        done = move(source, target)
+        assert set(SHAPES) <= set(done) and "public.parted_1" not in done
+        for table in SHAPES:
+            if table != "public.no_columns":
+                assert texts(source, table) == texts(target, table), table
+        assert rows(target, "select count(*) from no_columns") == [(1,)]
+        execute(source, "insert into serials (v) values ('later')")
+    move(source, target, full=True)
+    execute(target, "insert into serials (v) values ('written in the target')")
+    assert rows(target, "select max(id) from serials") == [(10,)]
+    indexes = "select indexdef from pg_indexes where tablename = 'indexed' and indexdef not like '%odd%' order by 1"
+    assert rows(source, indexes) == rows(target, indexes)
+    comments = "select obj_description('indexed'::regclass), col_description('indexed'::regclass, 3)"
+    assert rows(source, comments) == rows(target, comments)
+    assert any("odd" in note for note in done["public.indexed"].notes) or done["public.indexed"].mode == "key"
+    with pytest.raises(psycopg.errors.CheckViolation):
+        execute(target, "insert into indexed (id, b) values (2, '')")
+
+
+def test_a_value_of_200_mb_arrives(source_uri: str, target_uri: str) -> None:
+    execute(
+        source_uri,
+        "create table big (id int primary key, v bytea)",
+        "alter table big alter v set storage external",
+        "insert into big select 1, convert_to(repeat('0123456789', 20000000), 'utf8')",
+    )
+    move(source_uri, target_uri)
+    assert rows(target_uri, "select length(v), md5(v) from big") == rows(
+        source_uri, "select length(v), md5(v) from big"
+    )
+
+
+def test_a_view_moves_as_a_table_when_asked(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, "create view v as select i as id, 'x' || i as name from generate_series(1, 10) i")
+    move(source_uri, target_uri, views=True, include=["public.v"])
+    assert texts(source_uri, "v") == texts(target_uri, "v")
+
+
+def _dependants(target_uri: str) -> None:
+    execute(
+        target_uri,
+        "create view on_it as select id, name from item where id > 1",
+        "create view on_that as select count(*) as n from on_it",
+        "create materialized view frozen as select * from on_it",
+        "do $$ begin create role transfer_reader; exception when duplicate_object then null; end $$",
+        "grant select on item, on_it to transfer_reader",
+        "alter table item enable row level security",
+        "create policy visible on item for select to transfer_reader using (name <> 'a')",
+        "comment on table item is 'ours'",
+        "create statistics on id, name from item",
+        "create index on item (name)",
+    )
+
+
+STATE = """
+select (select count(*) from on_it), (select n from on_that), has_table_privilege('transfer_reader', 'item', 'select'),
+    obj_description('item'::regclass), (select count(*) from pg_policies where tablename = 'item'),
+    (select count(*) from pg_statistic_ext where stxrelid = 'item'::regclass), 'item'::regclass::oid,
+    (select count(*) from pg_indexes where tablename = 'item')
+"""
+
+
+def test_what_hangs_on_the_target_table_stays(source_uri: str, target_uri: str) -> None:
+    execute(
+        source_uri, "create table item (id bigint primary key, name text)", "insert into item values (1, 'a'), (2, 'b')"
+    )
+    move(source_uri, target_uri)
+    _dependants(target_uri)
+    before = rows(target_uri, STATE)
+    for new in (3, 4, 5):
+        execute(source_uri, f"insert into item values ({new}, 'n')")
+        done = move(source_uri, target_uri, full=new != 5)
+        assert done["public.item"].mode == ("key" if new == 5 else "full")
+        after = rows(target_uri, STATE)
+        assert after[0][:2] == (new - 1, new - 1)
+        assert after[0][2:] == before[0][2:]
+    with psycopg.connect(target_uri) as connection:  # the policy still hides a row
+        connection.execute("set role transfer_reader")
+        assert connection.execute("select count(*) from item").fetchone() == (4,)
+    stores = "select count(*) from pg_class where relnamespace = 'transfer'::regnamespace and relname like 'item%'"
+    assert rows(target_uri, stores + " and relkind = 'r'") == [(1,)]  # those of earlier refreshes are gone
+
+
+def test_changed_columns_are_followed_or_say_what_to_run(source_uri: str, target_uri: str) -> None:
+    execute(
+        source_uri,
+        "create table t (id int primary key, a int not null, b varchar(5), gone text not null)",
+        "insert into t values (1, 1, 'x', 'old')",
+        "create table other (id int primary key)",
+    )
+    move(source_uri, target_uri)
+    execute(
+        source_uri,
+        "alter table t add column new timestamptz default '2020-01-01', alter column a type bigint, drop column gone,"
+        " alter column b type text",
+        "alter table t alter column a drop not null",
+        "insert into t values (2, null, 'longer than five')",
+    )
+    done = move(source_uri, target_uri)["public.t"]
+    assert any("new is new" in note for note in done.notes)
+    assert any("widened from integer to bigint" in note for note in done.notes)
+    assert any("gone was dropped" in note for note in done.notes)
+    assert rows(target_uri, "select id, a, b, gone, extract(year from new)::int from t order by 1") == [
+        (1, 1, "x", None, 2020),
+        (2, None, "longer than five", None, 2020),
+    ]
+    assert move(source_uri, target_uri)["public.t"].mode == "key"  # the change is made once
+
+    execute(source_uri, "alter table t rename column b to c")
+    by_name = {p.source: p for p in plan(source_uri, target_uri)}
+    with pytest.raises(TransferError, match=re.escape('alter table "public"."t" rename column "b" to "c"')):
+        transfer_table(source_uri, target_uri, by_name["public.t"], run_id="rename")
+    assert transfer_table(source_uri, target_uri, by_name["public.other"], run_id="rename").verdict == "counted"
+    execute(target_uri, "alter table t rename column b to c")
+    move(source_uri, target_uri)
+
+    execute(source_uri, "alter table t alter column c type date using null")
+    with pytest.raises(TransferError, match="can't follow by itself: run in the target"):
+        move(source_uri, target_uri)
+    assert rows(target_uri, "select c from t where id = 2") == [("longer than five",)]
+
+
+def test_a_widened_column_under_a_view_is_widened(source_uri: str, target_uri: str) -> None:
+    execute(
+        source_uri, "create table item (id int primary key, name text)", "insert into item values (1, 'a'), (2, 'b')"
+    )
+    move(source_uri, target_uri)
+    _dependants(target_uri)
+    execute(target_uri, "drop materialized view frozen")
+    before = rows(target_uri, STATE)
+    execute(source_uri, "alter table item alter column id type bigint", "insert into item values (5000000000, 'c')")
+    move(source_uri, target_uri)
+    after = rows(target_uri, STATE)
+    assert after[0][:2] == (2, 2)
+    assert after[0][2:] == before[0][2:]
+    assert rows(target_uri, "select has_table_privilege('transfer_reader', 'on_it', 'select')") == [(True,)]

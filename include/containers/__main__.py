@@ -42,7 +42,7 @@ def setup() -> None:
         if not os.access(folder, os.W_OK):
             raise PermissionError(
                 f"{folder}: the user astro (id {os.getuid()}, group {os.getgid()}) can't write there. Give the folder "
-                "of your machine that is mounted there to that user or group, or let everybody write: chmod o+rwx"
+                "of your machine that is mounted there to that user or group, or let everybody write: chmod -R a+rwX"
             )
     if os.environ.get("DEMO_FILES") != "no":
         make_demo_files(Path(settings.LANDING_ROOT))

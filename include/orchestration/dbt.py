@@ -79,7 +79,6 @@ def build_group(group_id: str, default_args: dict[str, Any] | None = None) -> Ta
             node_converters=dict.fromkeys((DbtResourceType.MODEL, DbtResourceType.SNAPSHOT), _one_task),
             emit_datasets=False,
         ),
-        operator_args={"install_deps": False},
         default_args=default_args or {},
     )
     tests = _tests_by_model(group.dbt_graph.filtered_nodes)

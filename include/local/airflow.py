@@ -13,6 +13,7 @@ import secrets
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -199,7 +200,9 @@ class Component:
         if process:
             family = [process, *process.children(recursive=True)]
             _signal_all([process], signal.SIGTERM)
-            _, left = psutil.wait_procs(family, timeout=patience)
+            psutil.wait_procs([process], timeout=patience)
+            # What it started ends with it, or is of no use without it.
+            _, left = psutil.wait_procs(family, timeout=1)
             _signal_all(left, signal.SIGKILL)
             psutil.wait_procs(left, timeout=5)
         self.record.unlink(missing_ok=True)
@@ -214,15 +217,17 @@ def _signal_all(processes: list[psutil.Process], number: signal.Signals) -> None
 
 
 def start() -> None:
-    """Start what does not run yet; `api.wait_until_healthy` then waits for it."""
+    """Start what does not run yet; `api.wait_for` then waits until it is healthy."""
     for name in COMPONENTS:
         Component(name).start()
 
 
 def stop() -> None:
     """End them all, the scheduler first so that no new work begins, and wait until they are gone."""
-    for name in ("scheduler", "triggerer", "dag-processor", "api-server", "demo-web"):
-        Component(name).stop()
+    Component("scheduler").stop()
+    others = [Component(name) for name in ("triggerer", "dag-processor", "api-server", "demo-web")]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(Component.stop, others))
 
 
 def dead_component() -> Component | None:

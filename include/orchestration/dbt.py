@@ -202,7 +202,7 @@ class ModelTrigger(BaseTrigger):
 
     @staticmethod
     def _failure(reason: WatcherEventReason) -> TriggerEvent:
-        return TriggerEvent({"status": EventStatus.FAILED.value, "reason": reason.value})  # type: ignore[no-untyped-call]
+        return TriggerEvent({"status": EventStatus.FAILED, "reason": reason.value})  # type: ignore[no-untyped-call]
 
     async def _report(self, key: str) -> Any:
         from airflow.sdk.execution_time.xcom import XCom

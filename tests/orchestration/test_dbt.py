@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent
+from cosmos.constants import DbtResourceType
+
+from include.orchestration.dbt import ModelTrigger, _tests_by_model
+
+MODEL = "model.warehouse.sales_daily"
+
+
+def node(kind: DbtResourceType, *reads: str) -> Any:
+    return SimpleNamespace(resource_type=kind, depends_on=list(reads))
+
+
+def test_test_counts_for_the_last_model_it_reads() -> None:
+    model, test = DbtResourceType.MODEL, DbtResourceType.TEST
+    nodes = {
+        "staging": node(model, "source.elsewhere"),
+        "orders": node(model, "staging"),
+        "mart": node(model, "orders"),
+        "other_mart": node(model, "orders"),
+        "alone": node(test, "staging"),
+        "chain": node(test, "staging", "mart"),
+        "apart": node(test, "mart", "other_mart", "orders"),
+    }
+    assert _tests_by_model(nodes) == {"staging": ["alone"], "mart": ["chain", "apart"], "other_mart": ["apart"]}
+
+
+async def outcome(
+    monkeypatch: pytest.MonkeyPatch,
+    reports: dict[str, Any],
+    producer: str,
+    *,
+    has_tests: bool = True,
+    tries: int = 1,
+) -> Any:
+    """What the trigger yields when dbt has reported this and the producer is in that state."""
+    trigger = ModelTrigger(MODEL, has_tests, "dbt.producer")
+    trigger.task_instance = SimpleNamespace(  # type: ignore[assignment]
+        dag_id="warehouse", task_id="dbt.sales_daily", run_id="one", try_number=tries, task=None
+    )
+
+    async def report(key: str) -> Any:
+        return reports.get(key.removeprefix(MODEL.replace(".", "__")))
+
+    async def state() -> str:
+        return producer
+
+    monkeypatch.setattr(trigger, "_report", report)
+    monkeypatch.setattr(trigger, "_producer_state", state)
+    return await anext(trigger.run())
+
+
+@pytest.mark.parametrize(
+    ("reports", "producer", "has_tests", "tries", "reason"),
+    [
+        ({"_status": {"status": "success"}, "_tests_status": "pass"}, "running", True, 1, None),
+        ({"_status": {"status": "success"}}, "running", False, 1, None),
+        ({"_status": {"status": "success"}, "_tests_status": "fail"}, "running", True, 1, "node_failed"),
+        ({"_status": {"status": "error"}}, "running", True, 1, "node_failed"),
+        ({}, "failed", True, 1, "producer_failed"),
+        ({"_status": {"status": "success"}}, "failed", True, 1, "producer_failed"),
+        ({"_status": {"status": "error"}}, "failed", True, 2, "producer_skipped"),
+    ],
+)
+def test_task_ends_as_the_model_and_its_tests_did(
+    monkeypatch: pytest.MonkeyPatch,
+    reports: dict[str, Any],
+    producer: str,
+    has_tests: bool,
+    tries: int,
+    reason: str | None,
+) -> None:
+    event = asyncio.run(outcome(monkeypatch, reports, producer, has_tests=has_tests, tries=tries))
+    if reason is None:
+        assert isinstance(event, TaskSuccessEvent)
+    else:
+        assert event.payload == {"status": "failed", "reason": reason}
+
+
+def test_skipped_model_is_a_skipped_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    event = asyncio.run(outcome(monkeypatch, {"_status": {"status": "skipped"}}, "running"))
+    assert isinstance(event, TaskSkippedEvent)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any, NamedTuple
@@ -61,8 +60,7 @@ class RefusedError(ValueError):
         self.code, self.reason = code, reason
 
 
-@dataclass(frozen=True)
-class _Slot:
+class _Slot(NamedTuple):
     """How one column gets its text from a row."""
 
     keys: tuple[str, ...]
@@ -96,22 +94,22 @@ class RowSchema:
             return self.explain(row)
         values = []
         nulls = 0
-        for slot in self._slots:
+        for keys, convert, path in self._slots:
             value = row
-            for key in slot.keys:
+            for key in keys:
                 value = value.get(key)
                 if value is None:
                     break
             if value is None:
                 values.append(NULL)
                 nulls += 1
-            elif slot.convert is None:
+            elif convert is None:
                 values.append(value)
             else:
                 try:
-                    values.append(slot.convert(value))
+                    values.append(convert(value))
                 except RefusedError as refusal:
-                    return [Problem(refusal.code, slot.path, self._sentence(slot.path, refusal.reason))]
+                    return [Problem(refusal.code, path, self._sentence(path, refusal.reason))]
         for rule, agrees in self._sums:
             if not agrees(row):
                 return [Problem(f"rule.{rule.name}", "", f"not so: {rule.description}")]

@@ -14,8 +14,9 @@ import contextlib
 import dataclasses
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from pathlib import Path
@@ -142,11 +143,24 @@ def land(
     schema = RowSchema(contract)
     codes: Counter[str] = Counter()
     results: list[FileResult] = []
-    with psycopg.connect(source_uri, autocommit=True) as connection:
+    # While one group is loaded, in a thread and over a connection of its own, the next one is judged.
+    with (
+        psycopg.connect(source_uri, autocommit=True) as connection,
+        psycopg.connect(source_uri, autocommit=True) as lookup,
+        ThreadPoolExecutor(1) as worker,
+    ):
         create_tables(connection, [contract])
         create_stage(connection, contract)
-        for group in batches(sorted(paths), root, max_files=_GROUP_FILES, max_bytes=_GROUP_BYTES):
-            results += _land_group(connection, schema, group, Root(root), Root(archive), codes)
+        waiting = deque(batches(sorted(paths), root, max_files=_GROUP_FILES, max_bytes=_GROUP_BYTES))
+        loading: Future[list[FileResult]] | None = None
+        while waiting or loading:
+            group = _prepare(lookup, schema, waiting.popleft(), Root(root)) if waiting else None
+            if loading:
+                results += loading.result()
+            loading = (
+                worker.submit(_finish, connection, schema, group, Root(root), Root(archive), codes) if group else None
+            )
+            waiting.extend([path] for path in (group.again if group else ()))
     result = LandResult(contract.name, tuple(results), dict(codes), time.monotonic() - begun)
     if result.errors:
         raise LandingError(result)
@@ -213,15 +227,22 @@ class _TooLargeError(Exception):
     """A file's rows are more than fit into memory at once."""
 
 
-def _land_group(
-    connection: Connection, schema: RowSchema, paths: list[str], root: Root, target: Root, codes: Counter[str]
-) -> list[FileResult]:
-    """Land a few small files, or one large one, in one transaction; the same bytes twice wait for a second one."""
-    contract = schema.contract
-    results: list[FileResult] = []
-    again: list[str] = []
+@dataclass
+class _Group:
+    """A few small files, or one large one: what is to be loaded in one transaction, and what is known already."""
+
+    files: list[_Incoming]
+    done: dict[str, FileResult]  # by path: known, gone, failed
+    again: list[str]  # the same bytes as another file of the group: their turn comes when that one is in the table
+    opened: contextlib.ExitStack
+
+
+def _prepare(lookup: Connection, schema: RowSchema, paths: list[str], root: Root) -> _Group:
+    """Hash and judge the files of a group; `_finish` must be given it, or its `opened` closed."""
     with contextlib.ExitStack() as stack:
-        group: dict[str, _Incoming] = {}
+        found: dict[str, _Incoming] = {}
+        done: dict[str, FileResult] = {}
+        again: list[str] = []
         for path in paths:
             try:
                 path.encode()
@@ -229,50 +250,51 @@ def _land_group(
                 if root.local is not None:
                     check_at_rest(file)
                 sha256 = hash_of(file)
-                if sha256 in group:
+                if sha256 in found:
                     again.append(path)
                 else:
-                    group[sha256] = _Incoming(path, file, sha256, stack.enter_context(_Rejects(contract)))
-            except FileNotFoundError:
-                results.append(FileResult(path, "gone", note="was taken by another run"))
+                    found[sha256] = _Incoming(path, file, sha256, stack.enter_context(_Rejects(schema.contract)))
             except (FileError, OSError, UnicodeError) as error:
-                results.append(FileResult(path, "failed", note=_note(error)))
-        known = _known(connection, contract, list(group))
-        fresh = [file for sha256, file in group.items() if sha256 not in known]
-        done = _judge_group(connection, schema, fresh)
-        fresh = [file for file in fresh if file.path not in done]
-        done |= _load_group(connection, schema, fresh)
-        for incoming in group.values():
-            result = done.get(incoming.path) or FileResult(
-                incoming.path, "known", note=_known_note(incoming.path, known[incoming.sha256])
-            )
-            if result.status in ("landed", "held"):
-                codes.update(incoming.rejects.codes)
-            if result.status in ("landed", "known"):
-                result = _archived(result, incoming, root, target)
-            results.append(result)
-    for path in again:
-        results += _land_group(connection, schema, [path], root, target, codes)
-    return results
+                done[path] = _not_landed(path, error)
+        known = _known(lookup, schema.contract, list(found))
+        for incoming in found.values():
+            if incoming.sha256 in known:
+                note = _known_note(incoming.path, known[incoming.sha256])
+                done[incoming.path] = FileResult(incoming.path, "known", note=note)
+            elif len(found) > 1 or incoming.file.stat().st_size <= _GROUP_BYTES:
+                failure = _judge_small(lookup, schema, incoming)
+                if failure:
+                    done[incoming.path] = failure
+        return _Group(list(found.values()), done, again, stack.pop_all())
 
 
-def _judge_group(connection: Connection, schema: RowSchema, files: list[_Incoming]) -> dict[str, FileResult]:
-    """Read small files into memory, so that a bad one never meets the others' transaction; return the failed ones."""
-    failed = {}
-    for file in files:
-        if len(files) == 1 and file.file.stat().st_size > _GROUP_BYTES:
-            continue
-        held: list[str] = []
-        try:
-            file.valid = _read(schema, file.path, file.file, file.sha256, _limited(held), file.rejects)
-            file.lines = held
-            file.is_held = _is_too_bad(schema.contract, file.read, file.rejects.count)
-        except _TooLargeError:  # small as gzip only: read again while it is loaded
-            file.valid = 0
-            file.rejects.clear()
-        except (FileError, OSError) as error:
-            failed[file.path] = _failed(connection, schema.contract, file, error)
-    return failed
+def _finish(
+    connection: Connection, schema: RowSchema, group: _Group, root: Root, target: Root, codes: Counter[str]
+) -> list[FileResult]:
+    """Load what is new of a group, move what is in the table to the archive, and say what became of each file."""
+    with group.opened:
+        done = group.done | _load_group(connection, schema, [f for f in group.files if f.path not in group.done])
+        for file in group.files:
+            if done[file.path].status in ("landed", "held"):
+                codes.update(file.rejects.codes)
+            if done[file.path].status in ("landed", "known"):
+                done[file.path] = _archived(done[file.path], file, root, target)
+        return list(done.values())
+
+
+def _judge_small(lookup: Connection, schema: RowSchema, file: _Incoming) -> FileResult | None:
+    """Read a small file into memory, so that a bad one never meets the others' transaction; return its failure."""
+    held: list[str] = []
+    try:
+        file.valid = _read(schema, file.path, file.file, file.sha256, _limited(held), file.rejects)
+        file.lines = held
+        file.is_held = _is_too_bad(schema.contract, file.read, file.rejects.count)
+    except _TooLargeError:  # small as gzip only: read again while it is loaded
+        file.valid = 0
+        file.rejects.clear()
+    except (FileError, OSError) as error:
+        return _failed(lookup, schema.contract, file, error)
+    return None
 
 
 def _limited(held: list[str]) -> Callable[[str, list[str]], None]:
@@ -292,7 +314,7 @@ def _load_group(connection: Connection, schema: RowSchema, files: list[_Incoming
     together = [file for file in files if file.lines is not None]
     alone = [[file] for file in files if file.lines is None]
     done: dict[str, FileResult] = {}
-    for group in [together, *alone] if together else alone:
+    for group in filter(None, [together, *alone]):
         try:
             done |= _load(connection, schema, group)
         except _HeldError:
@@ -347,9 +369,16 @@ def _load(connection: Connection, schema: RowSchema, files: list[_Incoming]) -> 
 
 
 def _failed(connection: Connection, contract: Contract, file: _Incoming, error: Exception) -> FileResult:
-    result = FileResult(file.path, "failed", note=_note(error))
-    _record(connection, contract, [(result, file.sha256)])
+    result = _not_landed(file.path, error)
+    if result.status == "failed":
+        _record(connection, contract, [(result, file.sha256)])
     return result
+
+
+def _not_landed(path: str, error: Exception) -> FileResult:
+    if isinstance(error, FileNotFoundError):
+        return FileResult(path, "gone", note="was taken by another run")
+    return FileResult(path, "failed", note=_note(error))
 
 
 def _archived(result: FileResult, file: _Incoming, root: Root, target: Root) -> FileResult:

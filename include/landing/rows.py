@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any, NamedTuple
@@ -41,6 +40,7 @@ _TYPES = re.compile(
     r"(text|smallint|integer|bigint|double precision|boolean|date|timestamptz|jsonb|uuid)"
     r"|(numeric)(?:\(([0-9]+),\s*([0-9]+)\))?|(varchar)\(([0-9]+)\)"
 )
+_SPECIAL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _EMAIL = jsonschema_rs.EmailOptions(require_tld=True, allow_domain_literal=False, allow_display_text=False)
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
@@ -61,11 +61,11 @@ class RefusedError(ValueError):
         self.code, self.reason = code, reason
 
 
-@dataclass(frozen=True)
-class _Slot:
+class _Slot(NamedTuple):
     """How one column gets its text from a row."""
 
-    keys: tuple[str, ...]
+    first: str
+    others: tuple[str, ...]
     convert: Callable[[Any], str] | None  # None: text, taken as it is
     path: str
 
@@ -84,7 +84,7 @@ class RowSchema:
         self._is_valid = self._validator.is_valid
         self._sums = [(rule, _sum_rule(rule, contract)) for rule in contract.rules if rule.engine == "landing"]
         self._slots = [
-            _Slot(column.source, _converter(column.spec, contract, column.path), column.path)
+            _Slot(column.source[0], column.source[1:], _converter(column.spec, contract, column.path), column.path)
             for column in contract.columns
         ]
         self._tabs = len(self._slots) - 1
@@ -96,22 +96,22 @@ class RowSchema:
             return self.explain(row)
         values = []
         nulls = 0
-        for slot in self._slots:
-            value = row
-            for key in slot.keys:
-                value = value.get(key)
+        for first, others, convert, path in self._slots:
+            value = row.get(first)
+            for key in others:
                 if value is None:
                     break
+                value = value.get(key)
             if value is None:
                 values.append(NULL)
                 nulls += 1
-            elif slot.convert is None:
+            elif convert is None:
                 values.append(value)
             else:
                 try:
-                    values.append(slot.convert(value))
+                    values.append(convert(value))
                 except RefusedError as refusal:
-                    return [Problem(refusal.code, slot.path, self._sentence(slot.path, refusal.reason))]
+                    return [Problem(refusal.code, path, self._sentence(path, refusal.reason))]
         for rule, agrees in self._sums:
             if not agrees(row):
                 return [Problem(f"rule.{rule.name}", "", f"not so: {rule.description}")]
@@ -163,12 +163,10 @@ class RowSchema:
 
 def escaped(values: list[str]) -> str:
     """Join values as COPY's text format wants those that hold its special characters (PostgreSQL manual, COPY)."""
-    if any("\t" in value for value in values):
-        values = [value.replace("\\", "\\\\").replace("\t", "\\t") for value in values]
-        line = "\t".join(values)
-    else:
-        line = "\t".join(values).replace("\\", "\\\\")
-    return line.replace("\n", "\\n").replace("\r", "\\r")
+    line = "\t".join(values)
+    if line.count("\t") == len(values) - 1:
+        return line.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    return "\t".join([value.translate(_SPECIAL) for value in values])  # slower, and some value holds a tab
 
 
 def is_personal(spec: SchemaProperty) -> bool:
@@ -444,15 +442,18 @@ def _json_text(spec: SchemaProperty) -> Callable[[Any], str]:
 
 
 def _json_object(properties: list[SchemaProperty]) -> Callable[[Any], str]:
-    parts = [
-        (str(spec.name), orjson.dumps(spec.physicalName or str(spec.name)).decode() + ":", _json_text(spec))
-        for spec in properties
-    ]
+    names = [orjson.dumps(spec.physicalName or str(spec.name)).decode() + ":" for spec in properties]
+    parts = [(str(spec.name), _json_text(spec)) for spec in properties]
+    whole = "{" + ",".join(f"{name.replace('%', '%%')}%s" for name in names) + "}"
+    is_always_whole = all(spec.required for spec in properties)
 
     def convert(value: Any) -> str:
+        if is_always_whole and value is not None:
+            return whole % tuple([text_of(value[key]) for key, text_of in parts])
         if value is None:
             return "null"
-        return "{" + ",".join([name + text_of(value[key]) for key, name, text_of in parts if key in value]) + "}"
+        present = zip(names, parts, strict=True)
+        return "{" + ",".join([name + text_of(value[key]) for name, (key, text_of) in present if key in value]) + "}"
 
     return convert
 
@@ -499,9 +500,7 @@ def _sum_rule(rule: Rule, contract: Contract) -> Callable[[Row], bool]:
             return True  # whether they may be absent is not this rule's business
         found = _decimal(equals)
         for line in lines:
-            product = line[first]
-            if type(product) is not int:
-                product = _decimal(product)
+            product = _decimal(line[first])
             for factor in others:
                 value = line[factor]
                 product *= value if type(value) is int else _decimal(value)

@@ -116,7 +116,8 @@ def measured(name: str, command: list[str]) -> tuple[float, float]:
     if status:
         raise SystemExit(f"{name} failed with status {status}")
     seconds = time.monotonic() - begun
-    print(f"{name:34} {seconds:7.1f} s   {usage.ru_maxrss / 1024:6.0f} MB", flush=True)
+    cpu = usage.ru_utime + usage.ru_stime
+    print(f"{name:24} {seconds:7.1f} s   {cpu:6.1f} s of CPU   {usage.ru_maxrss / 1024:6.0f} MB", flush=True)
     return seconds, usage.ru_maxrss / 1024
 
 

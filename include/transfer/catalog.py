@@ -79,7 +79,7 @@ select c.oid, n.nspname, c.relname, c.relkind::text,
     exists (select from pg_inherits i where i.inhparent = c.oid),
     greatest(c.reltuples, (select coalesce(sum(greatest(k.reltuples, 0)), 0) from pg_inherits i
         join pg_class k on k.oid = i.inhrelid where i.inhparent = c.oid))::bigint,
-    case when c.relkind in ('r', 'm') then c.relpages::bigint * current_setting('block_size')::bigint else 0 end,
+    case when c.relkind in ('r', 'm') then pg_relation_size(c.oid) else 0 end,
     obj_description(c.oid, 'pg_class'),
     case when c.relkind = 'r' then pg_relation_size(c.oid) > 0 else false end,
     array(select array[kn.nspname::text, k.relname::text] from pg_inherits i join pg_class k on k.oid = i.inhrelid

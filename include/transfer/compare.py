@@ -24,7 +24,6 @@ from psycopg import sql
 from include.transfer.both import Reading, side_by_side
 from include.transfer.catalog import Table
 from include.transfer.fingerprint import row_hash
-from include.transfer.names import TableName, TransferError
 from include.transfer.session import Connection, query
 from include.transfer.stream import Progress, copy_statements, pump
 
@@ -48,56 +47,66 @@ class Compared:
 
 
 @dataclass
+class Rows:
+    """Rows of one side: their hashes, and their places in the table's file (block and line)."""
+
+    hashes: array[int] = field(default_factory=lambda: array("q"))
+    places: array[int] = field(default_factory=lambda: array("Q"))
+
+    def add(self, hashed: int, place: int) -> None:
+        self.hashes.append(hashed)
+        self.places.append(place)
+
+
+@dataclass
 class Difference:
-    """Rows that only one side has, by their places (block and line number)."""
+    """How many rows each side has, and which only one side has."""
 
     source_rows: int = 0
     target_rows: int = 0
     bytes: int = 0
-    fetch: array[int] = field(default_factory=lambda: array("Q"))
-    fetch_hashes: array[int] = field(default_factory=lambda: array("q"))
-    delete: array[int] = field(default_factory=lambda: array("Q"))
+    fetch: Rows = field(default_factory=Rows)
+    delete: Rows = field(default_factory=Rows)
 
 
 def bring_up_to_date(
-    source: Connection, target: Connection, table: Table, store: TableName, rows: int, progress: Progress
-) -> Compared | None:
-    """Make the store's rows those of the source, or return None when so much differs that a refresh is cheaper.
+    source: Connection, target: Connection, table: Table, existing: Table, rows: int, progress: Progress
+) -> Compared | str:
+    """Make the target's rows those of the source, or return why the table must be refreshed in full.
 
-    The caller keeps other writers away from the store and holds one snapshot of the source. `rows`: about how many.
+    The caller keeps other writers away from the target and holds one snapshot of the source. `rows`: about how many.
     """
+    store = existing.stores[0] if existing.stores else existing.name
     for connection in (source, target):
         connection.execute("set local work_mem = '128MB'")
-    difference = _differences(source, target, table, store, rows, progress)
+    difference = _differences(source, target, table, existing, rows, progress)
     if difference is None:
-        return None
+        return "most rows differ"
     deleted, fetched, size = 0, 0, difference.bytes
-    for tids in _tids(difference.delete):
-        deleted += target.execute(
-            sql.SQL("delete from {} where ctid = any({}::tid[])").format(store.identifier, sql.Literal(tids))
-        ).rowcount
-    for batch, tids in enumerate(_tids(difference.fetch)):
-        where = sql.SQL("ctid = any({}::tid[])").format(sql.Literal(tids))
-        if table.kind == "p":  # partitions have the same places, so a row must be told by its hash as well
-            these = list(difference.fetch_hashes[batch * _FETCH : (batch + 1) * _FETCH])
-            where += sql.SQL(" and {} = any({}::bigint[])").format(row_hash(table.columns), sql.Literal(these))
+    for where in _places(difference.delete, table, several=len(existing.stores) > 1):
+        deleted += target.execute(sql.SQL("delete from {} where {}").format(existing.name.identifier, where)).rowcount
+    for where in _places(difference.fetch, table, several=table.kind == "p"):
         out, into = copy_statements(table, store, where)
         copied, taken = pump(source, out, target, into, progress)
         fetched += copied
         size += taken
     have = difference.target_rows - deleted + fetched
-    if (deleted, fetched) != (len(difference.delete), len(difference.fetch)) or have != difference.source_rows:
-        raise TransferError(
-            f"{table.name}: {have} rows in the target after the comparison, {difference.source_rows} in the source:"
-            " run it again; with --full if it stays so"
+    if (deleted, fetched) != (
+        len(difference.delete.places),
+        len(difference.fetch.places),
+    ) or have != difference.source_rows:
+        return (
+            f"{have} rows in the target after the comparison, {difference.source_rows} in the source"
+            f" ({deleted} of {len(difference.delete.places)} deleted,"
+            f" {fetched} of {len(difference.fetch.places)} fetched)"
         )
     return Compared(have, fetched + deleted, size)
 
 
 def _differences(
-    source: Connection, target: Connection, table: Table, store: TableName, rows: int, progress: Progress
+    source: Connection, target: Connection, table: Table, existing: Table, rows: int, progress: Progress
 ) -> Difference | None:
-    number = _range_number(source, target, table, store, rows)
+    number = _range_number(source, target, table, existing, rows)
     parts = {"number": number, "row": row_hash(table.columns), "chunk": sql.Literal(_RANGES_A_CHUNK)}
     found = Difference()
     differing = array("i")
@@ -109,7 +118,7 @@ def _differences(
     )
     for ours, theirs in side_by_side(
         Reading(source, statement.format(**parts, table=table.name.identifier)),
-        Reading(target, statement.format(**parts, table=store.identifier)),
+        Reading(target, statement.format(**parts, table=existing.name.identifier)),
     ):
         (source_rows, source_hashes), (target_rows, target_hashes) = ours or (0, b""), theirs or (0, b"")
         found.source_rows += source_rows
@@ -130,28 +139,28 @@ def _differences(
     )
     for ours, theirs in side_by_side(
         Reading(source, statement.format(**parts, table=table.name.identifier), list(differing)),
-        Reading(target, statement.format(**parts, table=store.identifier), list(differing)),
+        Reading(target, statement.format(**parts, table=existing.name.identifier), list(differing)),
     ):
-        at_source, at_target = (_places(each[0] if each else b"") for each in (ours, theirs))
+        at_source, at_target = (_unpack(each[0] if each else b"") for each in (ours, theirs))
         found.bytes += len(ours[0]) if ours else 0
-        for each in at_source.keys() - at_target.keys():
-            found.fetch.append(at_source[each])
-            found.fetch_hashes.append(each)
-        found.delete.extend(at_target[each] for each in at_target.keys() - at_source.keys())
+        for hashed in at_source.keys() - at_target.keys():
+            found.fetch.add(hashed, at_source[hashed])
+        for hashed in at_target.keys() - at_source.keys():
+            found.delete.add(hashed, at_target[hashed])
     return found
 
 
-def _range_number(source: Connection, target: Connection, table: Table, store: TableName, rows: int) -> sql.Composable:
+def _range_number(source: Connection, target: Connection, table: Table, existing: Table, rows: int) -> sql.Composable:
     """Return the SQL of the number of the range that a row falls into, an int from 0."""
     ranges = max(1, rows // _ROWS_A_RANGE)
     lead = next(c for c in table.columns if c.name == table.key[0])
     column = sql.Identifier(lead.name)
-    width = _width(target, store, lead.name, rows) if lead.base in ("smallint", "integer", "bigint") else None
+    width = _width(target, existing, lead.name, rows) if lead.base in ("smallint", "integer", "bigint") else None
     if width is not None:
         ends = sql.SQL("select min({0}), max({0}) from {1}")
         found = [
             *query(source, ends.format(column, table.name.identifier)),
-            *query(target, ends.format(column, store.identifier)),
+            *query(target, ends.format(column, existing.name.identifier)),
         ]
         values = [value for each in found for value in each if value is not None]
         if values and (max(values) - min(values)) // width < _MOST_RANGES:
@@ -163,7 +172,7 @@ def _range_number(source: Connection, target: Connection, table: Table, store: T
     return sql.SQL("({} & {})::int").format(key, sql.Literal((1 << (ranges.bit_length() - 1)) - 1))
 
 
-def _width(target: Connection, store: TableName, column: str, rows: int) -> int | None:
+def _width(target: Connection, existing: Table, column: str, rows: int) -> int | None:
     """Return how many values of an integer column hold about ten rows, or None where it has too few values for that.
 
     The column's histogram tells it: each of its stretches holds as many rows as the others, so the median stretch
@@ -172,8 +181,8 @@ def _width(target: Connection, store: TableName, column: str, rows: int) -> int 
     known = query(
         target,
         "select n_distinct, histogram_bounds::text::bigint[] from pg_stats"
-        " where schemaname = %s and tablename = %s and attname = %s",
-        *(*store, column),
+        " where schemaname = %s and tablename = %s and attname = %s order by inherited desc limit 1",
+        *(*(existing.stores[0] if len(existing.stores) == 1 else existing.name), column),
     )
     if not known or (-0.05 <= known[0][0] <= rows / 20) or not known[0][1]:
         return None
@@ -182,12 +191,20 @@ def _width(target: Connection, store: TableName, column: str, rows: int) -> int 
     return max(1, stretches[len(stretches) // 2] * len(stretches) * _ROWS_A_RANGE // max(1, rows))
 
 
-def _places(packed: bytes) -> dict[int, int]:
+def _unpack(packed: bytes) -> dict[int, int]:
     return {hashed: block << 16 | line for hashed, block, line in _ROW.iter_unpack(packed)}
 
 
-def _tids(places: array[int]) -> Iterator[str]:
-    """Yield the places as array literals of tid, a statement's worth each."""
-    for start in range(0, len(places), _FETCH):
-        tids = (f'"({place >> 16},{place & 0xFFFF})"' for place in places[start : start + _FETCH])
-        yield "{" + ",".join(tids) + "}"
+def _places(rows: Rows, table: Table, several: bool) -> Iterator[sql.Composable]:
+    """Yield conditions for the rows, a statement's worth each.
+
+    Where several files make up a table, the same place is in each of them, and a row is told by its hash as well.
+    """
+    for start in range(0, len(rows.places), _FETCH):
+        stop = start + _FETCH
+        tids = ",".join(f'"({place >> 16},{place & 0xFFFF})"' for place in rows.places[start:stop])
+        where: sql.Composable = sql.SQL("ctid = any({}::tid[])").format(sql.Literal("{" + tids + "}"))
+        if several:
+            hashes = sql.Literal(list(rows.hashes[start:stop]))
+            where = sql.SQL("{} and {} = any({}::bigint[])").format(where, row_hash(table.columns), hashes)
+        yield where

@@ -103,6 +103,12 @@ def add_keys_and_indexes(target: Connection, name: TableName, table: Table, name
     return notes
 
 
+def everything(stores: list[TableName]) -> sql.Composed:
+    """Return the SQL of all rows of several tables alike, to select from."""
+    rows = sql.SQL(" union all ").join(sql.SQL("select * from {}").format(store.identifier) for store in stores)
+    return sql.SQL("({}) rows").format(rows)
+
+
 def attempt(target: Connection, statement: sql.Composed, what: str) -> list[str]:
     """Run a statement that the target may be unable to do; return a note when it was."""
     try:
@@ -133,7 +139,9 @@ def _constraint(name: TableName, constraint: Constraint, named: bool) -> sql.Com
     )
 
 
-def advance_sequences(source: Connection, target: Connection, store: TableName, name: TableName, table: Table) -> None:
+def advance_sequences(
+    source: Connection, target: Connection, stores: list[TableName], name: TableName, table: Table
+) -> None:
     """Put the sequences of identity columns ahead of every value that the source has used."""
     for c in table.columns:
         if not c.identity:
@@ -151,7 +159,7 @@ def advance_sequences(source: Connection, target: Connection, store: TableName, 
         last = used[0][0] if used else None
         if last is None:
             last = scalar(
-                target, sql.SQL("select max({})::bigint from {}").format(sql.Identifier(c.name), store.identifier)
+                target, sql.SQL("select max({})::bigint from {}").format(sql.Identifier(c.name), everything(stores))
             )
         if last is not None:
             target.execute("select setval(%s::regclass, greatest(%s, 1))", [sequence, last])

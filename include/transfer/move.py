@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import psycopg
@@ -32,7 +33,7 @@ class Outcome:
     bytes: int
     verdict: str
     notes: list[str]
-    store: TableName | None = None  # fresh storage that the table is switched to at the end
+    stores: list[TableName] = field(default_factory=list)  # fresh storage that the table gets at the end
 
 
 def transfer_table(
@@ -98,6 +99,7 @@ def _move(
         table, origin, watermark, type_notes = _read_source(source, target, plan)
         with target.transaction():
             _lock_out_other_runs(target, plan.target)
+            refresh.sweep(target, name)
             known = audit.standing(target, plan.target)
             existing = _existing(target, source, name)
             outcome: Outcome | None = None
@@ -106,23 +108,27 @@ def _move(
                 same = known is not None and known.origin == origin
                 notes = find_changes(target, table, existing, known, same)
                 if same and known is not None and not notes and not plan.forced and plan.mode != "full":
-                    moved = _bring_up_to_date(source, target, table, existing, plan, known, watermark, progress)
-                    if isinstance(moved, Outcome):
-                        outcome = moved
-                    else:
-                        notes.append(f"refreshed in full: {moved}")
+                    with target.transaction():
+                        moved = _bring_up_to_date(source, target, table, existing, plan, known, watermark, progress)
+                        if isinstance(moved, Outcome):
+                            outcome = moved
+                        else:
+                            notes.append(f"refreshed in full: {moved}")
+                            raise psycopg.Rollback
             if outcome is None:
                 outcome = _refresh(source, target, table, existing, name, watermark, progress)
             outcome.notes[:0] = type_notes + notes
             if verify:
                 where = append.covered(table.xid_column, watermark) if watermark is not None else None
-                verification.verify(source, target, table, outcome.store or name, where)
+                verification.verify(source, target, table, outcome.stores or [name], where)
                 outcome.verdict = "verified"
             if outcome.mode == "full":
-                advance_sequences(source, target, outcome.store or name, name, table)
-            if outcome.store is not None and existing is not None:
+                advance_sequences(source, target, outcome.stores or [name], name, table)
+            if outcome.stores and existing is None:
+                refresh.attach(target, name, outcome.stores)
+            elif outcome.stores and existing is not None:
                 _flush(target)
-                outcome.notes += refresh.switch(target, name, existing, outcome.store)
+                outcome.notes += refresh.switch(target, name, existing, outcome.stores)
             result = TransferResult(
                 source=plan.source,
                 target=plan.target,
@@ -144,6 +150,8 @@ def _move(
                 started_at=started_at,
                 standing=audit.Standing(origin, columns, watermark),
             )
+    if outcome.stores:
+        _analyze(target, name)
     return result
 
 
@@ -187,12 +195,12 @@ def _bring_up_to_date(
     progress: Progress,
 ) -> Outcome | str:
     """Move only what changed, or return why the table must be refreshed in full."""
-    store = existing.stores[0] if existing.stores else existing.name
     # readers go on; nobody else writes, and nobody switches the table's storage
     target.execute(sql.SQL("lock table only {} in share row exclusive mode").format(existing.name.identifier))
     if plan.mode == "append":
         if known.watermark is None or watermark is None:
             return "there is no watermark"
+        store = existing.stores[0] if existing.stores else existing.name
         added = append.bring_up_to_date(source, target, table, store, existing, known.watermark, watermark, progress)
         if added is None:
             return "rows were deleted or changed since the last run"
@@ -201,9 +209,9 @@ def _bring_up_to_date(
         return "the table no longer has a key"
     if not hashes_agree(source, target):
         return "the servers' hashes differ"
-    compared = compare.bring_up_to_date(source, target, table, store, max(table.rows, known.rows), progress)
-    if compared is None:
-        return "most rows differ"
+    compared = compare.bring_up_to_date(source, target, table, existing, max(table.rows, known.rows), progress)
+    if isinstance(compared, str):
+        return compared
     return Outcome("key", compared.rows, compared.changed, compared.bytes, "counted", [])
 
 
@@ -218,9 +226,7 @@ def _refresh(
 ) -> Outcome:
     where = append.covered(table.xid_column, watermark) if watermark is not None else None
     loaded = refresh.load(source, target, table, name, existing, where, progress)
-    return Outcome(
-        "full", loaded.rows, loaded.rows, loaded.bytes, "counted", loaded.notes, loaded.store if existing else None
-    )
+    return Outcome("full", loaded.rows, loaded.rows, loaded.bytes, "counted", loaded.notes, loaded.stores)
 
 
 def _lock_out_other_runs(target: Connection, table: str) -> None:
@@ -232,6 +238,12 @@ def _lock_out_other_runs(target: Connection, table: str) -> None:
         raise TransferError(
             f"{table}: another run has been moving this table for {_WAIT_FOR_OTHER_RUN}: wait for it or end it"
         ) from None
+
+
+def _analyze(target: Connection, name: TableName) -> None:
+    """Gather the statistics of the table with its stores, which autovacuum never does. The rows are across already."""
+    with suppress(psycopg.Error):
+        target.execute(sql.SQL("analyze {}").format(name.identifier))
 
 
 def _flush(target: Connection) -> None:

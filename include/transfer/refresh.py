@@ -6,7 +6,12 @@ and switched: it becomes the inheritance parent of the new store, and the old st
 once, so a failure at any moment leaves the old rows and nothing else. A table that is new in the target needs no
 switch and holds its rows itself; incremental runs write where the rows are.
 
-Why a parent with one child. The target table must keep its OID, for on it hang views, grants, policies, comments,
+A big table is cut into stretches of its file, which several pairs of connections copy at once, each into a store of
+its own. Only the transaction that made a table may freeze what it copies, so these stores commit before the switch;
+what a killed run leaves of them the next one sweeps away. Each has its own key: that keys are unique among them is the
+source's word, which has the key in one piece.
+
+Why a parent with children. The target table must keep its OID, for on it hang views, grants, policies, comments,
 extended statistics and publications, some of them other people's. Measured with two readers on a view of the table, one
 million rows, three refreshes (lock and DDL, longest wait of a reader):
 
@@ -28,8 +33,12 @@ rows; rows with an ordinary xmin would be invisible to it, and it would read an 
 
 from __future__ import annotations
 
+import hashlib
+import os
 import secrets
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -40,7 +49,7 @@ from include.transfer.audit import SCHEMA
 from include.transfer.catalog import Column, Constraint, Index, Table, describe, find_table
 from include.transfer.definition import add_constraint, add_keys_and_indexes, attempt, create_table
 from include.transfer.names import TableName, TransferError
-from include.transfer.session import Connection, query
+from include.transfer.session import Connection, query, reading, scalar, sibling
 from include.transfer.stream import Progress, copy_statements, pump
 from include.transfer.views import views_aside
 
@@ -48,15 +57,29 @@ from include.transfer.views import views_aside
 _ATTEMPT = "20ms"
 _LONGEST_WAIT = 600.0  # seconds of attempts until readers that never leave fail the table
 
+_MOST_RANGES = 4
+_LEAST_RANGE = 48 * 1024 * 1024  # bytes of a table that are worth connections of their own
+_WORKS_ON = sql.SQL("select pg_advisory_{verb}(hashtextextended('transfer stores of ' || {name}, 0))")
+
 
 @dataclass
 class Loaded:
-    """Rows in the target's open transaction: where they are, how many came, and what was left out."""
+    """Rows that are in the target but not in its table yet: where they are, how many came, what was left out."""
 
-    store: TableName
+    stores: list[TableName]  # none where the table itself was new
     rows: int
     bytes: int
     notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Load:
+    """What all ranges of a table have in common."""
+
+    table: Table
+    wanted: Table
+    where: sql.Composable | None
+    progress: Progress
 
 
 def load(
@@ -68,22 +91,110 @@ def load(
     where: sql.Composable | None,
     progress: Progress,
 ) -> Loaded:
-    """Copy all rows into a table that is new in the target's open transaction; keys, indexes and statistics last.
+    """Copy all rows into fresh tables; keys, indexes and statistics last.
 
-    `where` leaves out rows that the table's watermark doesn't cover yet.
+    `where` leaves out rows that the table's watermark doesn't cover yet. In the end the table exists, empty or with
+    its old rows when there are stores to switch to.
     """
+    task = _Load(table, table if existing is None else _merged(table, existing), where, progress)
+    ranges = _ranges(source, table)
+    if len(ranges) == 1 and existing is None:
+        notes = create_table(target, name, table, as_store=False)
+        rows, size, more = _fill(source, target, task, name, None, named=True)
+        return Loaded([], rows, size, notes + more)
+    stores = [TableName(SCHEMA, f"{_prefix(name)}{secrets.token_hex(4)}") for _ in ranges]
+    if len(ranges) == 1:
+        notes = create_table(target, stores[0], task.wanted, as_store=True)
+        rows, size, more = _fill(source, target, task, stores[0], None, named=False)
+        return Loaded(stores, rows, size, notes + more)
+    rows, size, notes = _load_ranges(source, target, task, name, stores, ranges)
     if existing is None:
-        store, wanted = name, table
-    else:
-        store = TableName(SCHEMA, f"{name.table[:20]}_{secrets.token_hex(6)}")
-        wanted = _merged(table, existing)
-    notes = create_table(target, store, wanted, as_store=existing is not None)
-    out, into = copy_statements(table, store, where, fresh=True)
-    rows, size = pump(source, out, target, into, progress)
+        notes = create_table(target, name, table, as_store=False)
+        notes += add_keys_and_indexes(target, name, table, named=True)
+    return Loaded(stores, rows, size, notes)
+
+
+def _ranges(source: Connection, table: Table) -> list[sql.Composable | None]:
+    """Return conditions that cut a big table into stretches of its file, one for each core there is to use."""
+    parts = min(_MOST_RANGES, os.cpu_count() or 1, table.bytes // _LEAST_RANGE)
+    if table.kind != "r" or table.has_children or parts < 2 or source.info.server_version < 140000:
+        return [None]
+    blocks = table.bytes // int(scalar(source, "select current_setting('block_size')"))
+    edges = [sql.Literal(f"({blocks * part // parts},0)") for part in range(parts)]
+    lower = [sql.SQL("ctid >= {}::tid").format(edge) for edge in edges]
+    upper = [sql.SQL(" and ctid < {}::tid").format(edge) for edge in edges[1:]]
+    return [low + high for low, high in zip(lower, [*upper, sql.SQL("")], strict=True)]
+
+
+def _load_ranges(
+    source: Connection,
+    target: Connection,
+    task: _Load,
+    name: TableName,
+    stores: list[TableName],
+    ranges: list[sql.Composable | None],
+) -> tuple[int, int, list[str]]:
+    """Fill a store a range, each on connections of its own; each commits, for only its creator may freeze its rows."""
+    snapshot = scalar(source, "select pg_export_snapshot()")
+    failed = threading.Event()
+
+    def progress(rows: int, size: int) -> None:
+        if failed.is_set():
+            raise TransferError(f"{name}: another range of the table failed")
+        task.progress(rows, size)
+
+    def fill(store: TableName, where: sql.Composable | None) -> tuple[int, int, list[str]]:
+        try:
+            with sibling(source) as reader, sibling(target) as writer, reading(reader, snapshot), writer.transaction():
+                writer.execute(_WORKS_ON.format(verb=sql.SQL("xact_lock_shared"), name=sql.Literal(str(name))))
+                notes = create_table(writer, store, task.wanted, as_store=True)
+                part = replace(task, progress=progress)
+                rows, size, more = _fill(reader, writer, part, store, where, named=False)
+                return rows, size, notes + more
+        except BaseException:
+            failed.set()
+            raise
+
+    with ThreadPoolExecutor(len(stores)) as pool:
+        try:
+            parts = list(pool.map(fill, stores, ranges))
+        except BaseException:
+            failed.set()
+            raise
+    return sum(part[0] for part in parts), sum(part[1] for part in parts), parts[0][2]
+
+
+def _fill(
+    source: Connection, target: Connection, task: _Load, store: TableName, span: sql.Composable | None, named: bool
+) -> tuple[int, int, list[str]]:
+    """Copy rows into a table that the target's open transaction made; return rows, bytes and notes."""
+    conditions = [condition for condition in (task.where, span) if condition is not None]
+    where = sql.SQL(" and ").join(conditions) if conditions else None
+    out, into = copy_statements(task.table, store, where, fresh=True)
+    rows, size = pump(source, out, target, into, task.progress)
     target.execute("set local maintenance_work_mem = '256MB'")
-    notes += add_keys_and_indexes(target, store, wanted, named=existing is None)
+    notes = add_keys_and_indexes(target, store, task.wanted, named=named)
     target.execute(sql.SQL("analyze {}").format(store.identifier))
-    return Loaded(store, rows, size, notes)
+    return rows, size, notes
+
+
+def sweep(target: Connection, name: TableName) -> None:
+    """Drop what a run that was killed left of this table's stores. The caller keeps other runs from the table."""
+    target.execute(_WORKS_ON.format(verb=sql.SQL("lock"), name=sql.Literal(str(name))))  # its last sessions may linger
+    for (store,) in query(
+        target,
+        "select relname from pg_class c where relnamespace = 'transfer'::regnamespace and relkind = 'r'"
+        " and starts_with(relname, %s) and not exists (select from pg_inherits where inhrelid = c.oid)",
+        _prefix(name),
+    ):
+        target.execute(sql.SQL("drop table {}").format(sql.Identifier(SCHEMA, store)))
+    target.execute(_WORKS_ON.format(verb=sql.SQL("unlock"), name=sql.Literal(str(name))))
+
+
+def _prefix(name: TableName) -> str:
+    """Return how the names of a table's stores begin: readable, and no other table's."""
+    told = hashlib.sha256(str(name).encode()).hexdigest()[:12]
+    return f"{name.table.encode()[:38].decode(errors='ignore')}_{told}_"
 
 
 def _merged(table: Table, existing: Table) -> Table:
@@ -98,18 +209,24 @@ def _merged(table: Table, existing: Table) -> Table:
     return replace(table, columns=(*kept, *columns.values()), indexes=table.indexes + own)
 
 
-def switch(target: Connection, name: TableName, existing: Table, store: TableName) -> list[str]:
-    """Make the store's rows the table's, and its columns and keys. The table is locked afterwards: commit at once."""
+def switch(target: Connection, name: TableName, existing: Table, stores: list[TableName]) -> list[str]:
+    """Make the stores' rows the table's, and their columns and keys. The table is locked afterwards: commit at once."""
     _lock(target, name, existing)
     for old in existing.stores:
         target.execute(sql.SQL("drop table {}").format(old.identifier))
     if existing.has_own_rows:
         target.execute(sql.SQL("truncate only {}").format(name.identifier))
-    oid = find_table(target, store)
+    oid = find_table(target, stores[0])
     assert oid is not None
     notes = _align(target, name, existing, describe(target, [oid], "", target.info.server_version)[oid])
-    target.execute(sql.SQL("alter table {} inherit {}").format(store.identifier, name.identifier))
+    attach(target, name, stores)
     return notes
+
+
+def attach(target: Connection, name: TableName, stores: list[TableName]) -> None:
+    """Make the stores children of the table."""
+    for store in stores:
+        target.execute(sql.SQL("alter table {} inherit {}").format(store.identifier, name.identifier))
 
 
 def _lock(target: Connection, name: TableName, existing: Table) -> None:

@@ -58,6 +58,19 @@ def connect(uri: str, place: str) -> Connection:
         )
     except psycopg.Error as error:
         raise TransferError(f"{place}: can't connect: {_connection_error(uri, error)}") from None
+    _configure(connection, place)
+    return connection
+
+
+def sibling(connection: Connection) -> Connection:
+    """Open another connection to the same place as the same user, its session set in the same way."""
+    info = connection.info
+    other = psycopg.connect(info.dsn, password=info.password, autocommit=True)
+    _configure(other, "sibling")
+    return other
+
+
+def _configure(connection: Connection, place: str) -> None:
     try:
         names, values = zip(*_SETTINGS.items(), strict=True)
         connection.execute(
@@ -68,13 +81,6 @@ def connect(uri: str, place: str) -> Connection:
     except psycopg.Error as error:
         connection.close()
         raise TransferError(f"{place}: can't set the session: {safe_message(error)}") from None
-    return connection
-
-
-def sibling(connection: Connection) -> Connection:
-    """Open another connection to the same place as the same user."""
-    info = connection.info
-    return psycopg.connect(info.dsn, password=info.password, autocommit=True, connect_timeout=30)
 
 
 def _connection_error(uri: str, error: psycopg.Error) -> str:

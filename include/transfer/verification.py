@@ -6,6 +6,7 @@ from psycopg import sql
 
 from include.transfer.both import ask_both
 from include.transfer.catalog import Table
+from include.transfer.definition import everything
 from include.transfer.fingerprint import hashes_agree, row_hash
 from include.transfer.names import TableName, TransferError
 from include.transfer.session import Connection
@@ -14,7 +15,7 @@ _COLUMNS_A_QUERY = 200
 
 
 def verify(
-    source: Connection, target: Connection, table: Table, store: TableName, where: sql.Composable | None
+    source: Connection, target: Connection, table: Table, stores: list[TableName], where: sql.Composable | None
 ) -> None:
     """Compare rows and every column of source and store; TransferError names the columns that differ.
 
@@ -38,7 +39,7 @@ def verify(
             source,
             statement.format(comma, sums, table.name.identifier, condition),
             target,
-            statement.format(comma, sums, store.identifier, sql.SQL("")),
+            statement.format(comma, sums, everything(stores), sql.SQL("")),
         )
         names = ["row count", *(["whole rows"] if start == 0 and table.columns else []), *(c.name for c in columns)]
         wrong += [name for name, ours, theirs in zip(names, here, there, strict=True) if ours != theirs]

@@ -80,7 +80,6 @@ class Bench:
 
     def measure(self, command: Sequence[str] | str) -> tuple[float, float]:
         """Run a command, all its processes counted, and return seconds and peak memory in MB."""
-        shell = isinstance(command, str)
         started = time.monotonic()
         process = subprocess.Popen(
             ["bash", "-o", "pipefail", "-c", command] if isinstance(command, str) else command,
@@ -89,12 +88,15 @@ class Bench:
             stderr=(self.folder / "errors").open("wb"),
             env={**os.environ, "RUNTIME__LOG_LEVEL": "ERROR", "RUNTIME__DLTHUB_TELEMETRY": "false"},
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        peaks: dict[int, float] = {}
+        while process.poll() is None:
+            for pid in _tree(process.pid):
+                peaks[pid] = max(peaks.get(pid, 0), _memory(pid))
+            time.sleep(0.02)
         seconds = time.monotonic() - started
         if process.returncode:
             raise RuntimeError((self.folder / "errors").read_text(errors="replace")[-800:])
-        return seconds, usage.ru_maxrss / 1024 * (2 if shell else 1)  # a pipe is two processes of a size
+        return seconds, sum(peaks.values())
 
     def fresh(self, key: bool) -> None:
         self.at(
@@ -140,6 +142,27 @@ class Bench:
     def add(self, *cells: str) -> None:
         self.lines.append(list(cells))
         print("  ".join(cell.rjust(9) if place else cell.ljust(58) for place, cell in enumerate(cells)), flush=True)
+
+
+def _tree(pid: int) -> list[int]:
+    """Return a process and all below it that run now."""
+    try:
+        below = [
+            int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()
+        ]
+    except OSError:
+        return []
+    return [pid, *(each for child in below for each in _tree(child))]
+
+
+def _memory(pid: int) -> float:
+    """Return a process's peak of resident memory in MB; a shell that only starts others counts nothing."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    values = dict(line.split(":", 1) for line in status.splitlines())
+    return 0.0 if values["Name"].strip() == "bash" else int(values.get("VmHWM", "0").split()[0]) / 1024
 
 
 def measure_size(bench: Bench, millions: float, repeat: int, rivals: bool) -> None:

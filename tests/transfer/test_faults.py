@@ -24,7 +24,7 @@ import pytest
 
 from include.local.postgres import PostgresServer, free_port
 from include.settings import PROJECT
-from include.transfer import TransferError, plan, transfer_table
+from include.transfer import TransferError, plan, refresh, transfer_table
 from tests.transfer.conftest import execute, rows
 
 ROUNDS = int(os.environ.get("TRANSFER_FAULTS", "12"))
@@ -132,7 +132,10 @@ def _wait_until_up(server: PostgresServer) -> None:
     raise AssertionError(f"port {server.port} did not come back")
 
 
-def test_no_fault_shows_a_reader_half_a_table(servers: tuple[PostgresServer, PostgresServer]) -> None:
+def test_no_fault_shows_a_reader_half_a_table(
+    servers: tuple[PostgresServer, PostgresServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refresh, "_LEAST_RANGE", 2 * 1024 * 1024)  # the table goes over in several ranges
     source, target = servers
     source_uri, target_uri = source.uri(), target.uri()
     execute(

@@ -218,7 +218,10 @@ def test_tables_that_pgbench_makes_move_while_it_runs(source_uri: str, target_ur
         for number in range(3):
             with held_snapshot(source_uri) as snapshot:
                 for p in plan(source_uri, target_uri):
-                    transfer_table(source_uri, target_uri, p, run_id=f"b{number}", snapshot=snapshot, verify=True)
+                    done = transfer_table(
+                        source_uri, target_uri, p, run_id=f"b{number}", snapshot=snapshot, verify=True
+                    )
+                    assert "after the comparison" not in str(done.notes)
             [sums] = rows(
                 target_uri,
                 "select (select sum(abalance) from pgbench_accounts), (select sum(tbalance) from pgbench_tellers),"
@@ -226,7 +229,7 @@ def test_tables_that_pgbench_makes_move_while_it_runs(source_uri: str, target_ur
             )
             assert len(set(sums)) == 1, "pgbench keeps these equal in every transaction"
         bench.wait()
-    move(source_uri, target_uri)
+    assert "after the comparison" not in str(move(source_uri, target_uri))
     for table in ("pgbench_accounts", "pgbench_tellers", "pgbench_branches", "pgbench_history"):
         assert texts(source_uri, table) == texts(target_uri, table)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import psycopg
 import pytest
 
-from include.transfer import TransferError, plan, transfer_table
+from include.transfer import TransferError, plan, refresh, transfer_table
 from tests.transfer.conftest import execute, move, rows, texts
 
 SHAPES = {
@@ -106,6 +107,35 @@ def test_a_view_moves_as_a_table_when_asked(source_uri: str, target_uri: str) ->
     execute(source_uri, "create view v as select i as id, 'x' || i as name from generate_series(1, 10) i")
     move(source_uri, target_uri, views=True, include=["public.v"])
     assert texts(source_uri, "v") == texts(target_uri, "v")
+
+
+def test_a_table_in_several_ranges_stays_one_table(
+    source_uri: str, target_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refresh, "_LEAST_RANGE", 64 * 1024)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    execute(
+        source_uri,
+        "create table item (id bigint primary key, name text)",
+        "insert into item select i, repeat('n', 50) from generate_series(1, 20000) i",
+        "create table landed (id bigint, _xid xid8 default pg_current_xact_id())",
+        "insert into landed select i from generate_series(1, 20000) i",
+    )
+    for number in range(4):
+        done = move(source_uri, target_uri, full=number == 2)
+        by_now = ("full", "full") if number in (0, 2) else ("key", "append")
+        assert (done["public.item"].mode, done["public.landed"].mode) == by_now
+        stores = "select count(*) from pg_inherits where inhparent = 'item'::regclass"
+        assert rows(target_uri, stores) == [(3,)]
+        for table in ("item", "landed"):
+            assert texts(source_uri, table) == texts(target_uri, table)
+        execute(
+            source_uri,
+            "update item set name = 'changed' where id % 100 = 3",
+            "delete from item where id % 100 = 4",
+            f"insert into item select i, 'new' from generate_series({30000 + number * 100}, {30050 + number * 100}) i",
+            "insert into landed select i from generate_series(1, 10) i",
+        )
 
 
 def _dependants(target_uri: str) -> None:

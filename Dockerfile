@@ -6,4 +6,4 @@ ENV DBT_MANIFEST=/usr/local/airflow/manifest/manifest.json \
     DBT_SEND_ANONYMOUS_USAGE_STATS=False
 
 # The folders that become volumes take their owner from here. The manifest is what Cosmos renders the warehouse DAG from.
-RUN mkdir -p landing landing_archive manifest && python -m include.containers manifest
+RUN mkdir -p manifest local/landing local/landing_archive local/web && python -m include.containers manifest

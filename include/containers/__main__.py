@@ -8,15 +8,14 @@ from __future__ import annotations
 import os
 import sys
 import time
-from pathlib import Path
 from urllib.parse import quote
 
 from include import settings
 from include.build import DbtError, make_manifest
 from include.local.postgres import Role, ensure_role
+from include.local.stack import prepare_demo
 
 HOSTS = {settings.SOURCE: "source-db", settings.TARGET: "target-db"}  # the services of compose.yml
-DEMO_MARK = ".demo-files-made"
 
 
 def main(arguments: list[str]) -> int:
@@ -34,7 +33,7 @@ def main(arguments: list[str]) -> int:
 
 
 def setup() -> None:
-    """Make roles and databases, demo files and the dbt manifest where they are missing. Safe to repeat."""
+    """Make roles and databases, what the demo reads and the dbt manifest where they are missing. Safe to repeat."""
     for server, host in HOSTS.items():
         superuser = f"postgresql://postgres:{quote(server.password, safe='')}@{host}:5432/postgres"
         ensure_role(superuser, Role(server.user, server.password, server.databases))
@@ -44,19 +43,8 @@ def setup() -> None:
                 f"{folder}: the user astro (id {os.getuid()}, group {os.getgid()}) can't write there. Give the folder "
                 "of your machine that is mounted there to that user or group, or let everybody write: chmod -R a+rwX"
             )
-    if os.environ.get("DEMO_FILES") != "no":
-        make_demo_files(Path(settings.LANDING_ROOT))
+    prepare_demo()
     make_manifest()
-
-
-def make_demo_files(landing_root: Path) -> None:
-    """Make the demo's landing files, once in a volume's life: what has landed does not come again."""
-    from include import demo
-
-    mark = landing_root / DEMO_MARK
-    if not mark.exists():
-        demo.make_landing_files(landing_root)
-        mark.touch()
 
 
 def watch() -> None:

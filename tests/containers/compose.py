@@ -40,6 +40,8 @@ def astro_cli() -> Model:
         "AIRFLOW__API__BASE_URL": "http://localhost:8080",
         "AIRFLOW__API__PORT": "8080",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "http://api-server:8080/execution/",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql://postgres:postgres@postgres:5432",
     }
@@ -90,13 +92,14 @@ def fill_in(node: Any, variables: Mapping[str, str]) -> Any:
 
 
 def canonical(model: Model) -> Model:
-    """Return the model with the short forms of depends_on, networks and volumes spelt out."""
+    """Return the model with the short forms of depends_on, environment and volumes spelt out."""
     services = {}
     for name, service in model["services"].items():
-        waits = service.get("depends_on", {})
+        waits, environment = service.get("depends_on", {}), service.get("environment", {})
         services[name] = {
             **service,
             "depends_on": waits if isinstance(waits, dict) else {n: {"condition": "service_started"} for n in waits},
+            "environment": environment if isinstance(environment, dict) else dict(e.split("=", 1) for e in environment),
             "volumes": [mount(text) for text in service.get("volumes", [])],
         }
     return {**model, "services": services}

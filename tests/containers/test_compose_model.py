@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+from urllib.parse import urlsplit
+
 import pytest
-import yaml
 
 from include import settings
-from tests.containers.compose import AIRFLOW, AIRFLOW_HOME, NAME, fill_in, merged, published
+from tests.containers.compose import AIRFLOW, AIRFLOW_HOME, NAME, merged, published
 
 SERVICES = merged()["services"]
 GIB = {"g": 1.0, "m": 1 / 1024}
@@ -69,28 +72,43 @@ def test_airflow_finds_the_dbt_project_its_manifest_and_the_files_wherever_it_lo
     for name in AIRFLOW:
         mounts, environment = targets(name), SERVICES[name]["environment"]
         assert mounts[f"{AIRFLOW_HOME}/dbt"] == "./dbt"
-        assert {mounts[environment["LANDING_ROOT"]], mounts[environment["ARCHIVE_ROOT"]]} == {
-            "landing",
-            "landing_archive",
-        }
         assert mounts[f"{AIRFLOW_HOME}/manifest"] == targets("manifest")[f"{AIRFLOW_HOME}/manifest"] == "manifest"
+        docs = json.loads(environment["AIRFLOW__COSMOS__DBT_DOCS_PROJECTS"])["warehouse"]["dir"]
+        assert docs.startswith(f"{AIRFLOW_HOME}/manifest/")
+        assert mounts[environment["LOCAL_ROOT"] + "/landing"] == "landing"
+        assert mounts[environment["ARCHIVE_ROOT"]] == "landing_archive"
 
 
-def test_the_image_holds_a_manifest_where_the_volume_is_mounted() -> None:
+def test_the_image_holds_a_manifest_and_folders_of_astros_where_volumes_are_mounted() -> None:
     dockerfile = (settings.PROJECT / "Dockerfile").read_text()
     assert f"DBT_MANIFEST={AIRFLOW_HOME}/manifest/manifest.json" in dockerfile
-    assert "mkdir -p landing landing_archive manifest" in dockerfile
+    made = re.search(r"^RUN mkdir -p (.*?) &&", dockerfile, re.M)
+    assert made
+    for name in (*AIRFLOW, "setup", "demo-web"):
+        ours = {place for place, volume in targets(name, "volume").items() if volume != "airflow_logs"}
+        folders = {f"{AIRFLOW_HOME}/{folder}" for folder in made[1].split()}
+        assert all(any(f"{folder}/".startswith(f"{place}/") for folder in folders) for place in ours), name
 
 
-def test_a_landing_folder_of_ones_own_is_mounted_and_gets_no_demo_files() -> None:
-    assert SERVICES["setup"]["environment"]["DEMO_FILES"] == ""
+def test_a_landing_folder_of_ones_own_is_mounted_and_is_no_demo() -> None:
+    demo = SERVICES["scheduler"]["environment"]
+    assert demo["LANDING_ROOT"] == ""  # unset, so that settings.IS_DEMO holds and the folder is below LOCAL_ROOT
+    assert demo["SCHOOLS_URL"] == "http://demo-web:8080/learning_modality.csv"
     services = merged({"LANDING_ROOT": "/data/in"})["services"]
-    assert services["setup"]["environment"]["DEMO_FILES"] == "no"
     for name in (*AIRFLOW, "setup"):
-        mounts = {mount["target"]: mount for mount in services[name]["volumes"]}
-        landing, archive = mounts[f"{AIRFLOW_HOME}/landing"], mounts[f"{AIRFLOW_HOME}/landing_archive"]
+        environment, mounts = services[name]["environment"], {m["target"]: m for m in services[name]["volumes"]}
+        landing, archive = mounts[environment["LANDING_ROOT"]], mounts[environment["ARCHIVE_ROOT"]]
         assert (landing["type"], landing["source"], landing["options"]) == ("bind", "/data/in", "z")
         assert (archive["type"], archive["source"]) == ("bind", "/data/in_archive")
+        assert "SCHOOLS_URL" not in environment
+
+
+def test_the_demos_url_leads_to_the_demos_server() -> None:
+    url = urlsplit(SERVICES["scheduler"]["environment"]["SCHOOLS_URL"])
+    command = SERVICES[url.hostname]["command"]
+    assert str(url.port) in command
+    assert command[-1] == SERVICES["setup"]["environment"]["LOCAL_ROOT"] + "/" + settings.DEMO_WEB.name
+    assert command[-1].removesuffix("/web") in targets(url.hostname)
 
 
 def test_no_service_mounts_two_things_in_one_place() -> None:
@@ -161,18 +179,6 @@ def test_names_do_not_confuse_the_cli_which_looks_for_its_services_by_a_part_of_
 
 
 def test_our_own_steps_run_in_the_projects_image() -> None:
-    assert {SERVICES[name]["image"] for name in ("setup", "manifest", *AIRFLOW)} == {f"{NAME}/airflow:latest"}
-
-
-def test_compose_files_hold_no_secret_but_the_demos() -> None:
-    text = (settings.PROJECT / "include" / "containers" / "compose.yml").read_text()
-    for service in yaml.safe_load(text)["services"].values():
-        for name, value in (service.get("environment") or {}).items():
-            if "PASSWORD" in name and "CONFIG" not in name:
-                assert (
-                    fill_in(
-                        value,
-                        {name: "x", "SOURCE_DB_PASSWORD": "x", "TARGET_DB_PASSWORD": "x", "PGADMIN_PASSWORD": "x"},
-                    )
-                    == "x"
-                )
+    assert {SERVICES[name]["image"] for name in ("setup", "manifest", "demo-web", *AIRFLOW)} == {
+        f"{NAME}/airflow:latest"
+    }

@@ -66,7 +66,7 @@ class Api:
                 lines.append(f"{detail.get('exc_type')}: {detail.get('exc_value')}")
             if entry.get("level") in ("error", "critical"):
                 lines.append(str(entry.get("event", "")))
-        return "\n".join(lines[-12:]) or "(its log names no error)"
+        return "\n".join("\n".join(lines).splitlines()[-30:]) or "(its log names no error)"
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         for attempt in (1, 2):

@@ -20,7 +20,14 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from airflow.sdk import TaskGroup
-from airflow.triggers.base import BaseTrigger, StartTriggerArgs, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import (
+    BaseTrigger,
+    StartTriggerArgs,
+    TaskFailedEvent,
+    TaskSkippedEvent,
+    TaskSuccessEvent,
+    TriggerEvent,
+)
 from asgiref.sync import sync_to_async
 from cosmos import (
     DbtTaskGroup,
@@ -187,7 +194,12 @@ class ModelTrigger(BaseTrigger):
             if is_dbt_node_status_success(model) and (not self.has_tests or is_dbt_node_status_success(tests)):
                 yield TaskSuccessEvent()
                 return
-            if (model and not is_dbt_node_status_success(model)) or tests:
+            if tests:
+                # The same rows would fail the same tests again, so no worker and no retry is spent on them.
+                self.log.error("A data test of %s failed; %s says which", self.node, self.producer)
+                yield TaskFailedEvent()
+                return
+            if model and not is_dbt_node_status_success(model):
                 yield self._failure(WatcherEventReason.NODE_FAILED)
                 return
             if over:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent
+from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 from cosmos.constants import DbtResourceType
 
 from include.orchestration.dbt import ModelTrigger, _tests_by_model
@@ -61,7 +61,6 @@ async def outcome(
     [
         ({"_status": {"status": "success"}, "_tests_status": "pass"}, "running", True, 1, None),
         ({"_status": {"status": "success"}}, "running", False, 1, None),
-        ({"_status": {"status": "success"}, "_tests_status": "fail"}, "running", True, 1, "node_failed"),
         ({"_status": {"status": "error"}}, "running", True, 1, "node_failed"),
         ({}, "failed", True, 1, "producer_failed"),
         ({"_status": {"status": "success"}}, "failed", True, 1, "producer_failed"),
@@ -81,6 +80,11 @@ def test_task_ends_as_the_model_and_its_tests_did(
         assert isinstance(event, TaskSuccessEvent)
     else:
         assert event.payload == {"status": "failed", "reason": reason}
+
+
+def test_failed_data_test_fails_the_task_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    reports = {"_status": {"status": "success"}, "_tests_status": "fail"}
+    assert isinstance(asyncio.run(outcome(monkeypatch, reports, "running")), TaskFailedEvent)
 
 
 def test_skipped_model_is_a_skipped_task(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -237,7 +237,7 @@ def measure_size(bench: Bench, millions: float, repeat: int, rivals: bool) -> No
     bench.at(bench.source, f"insert into landed select * from lineitem limit {rows // 100}")
     bench.compare("transfer by append, 1% added (ratio: to full)", landed, bench._settle, again)
     bench.at(bench.source, "drop table landed")
-    bench.at(bench.target, "drop table landed")
+    bench.at(bench.target, "drop table landed cascade")
     if rivals:
         measure_rivals(bench, base, rows)
 

@@ -108,6 +108,17 @@ def finished(target: Connection, run_id: str, table: str, snapshot: str | None) 
     return replace(TransferResult(*values), notes=tuple(notes or ()))
 
 
+def snapshot_of(target: Connection, run_id: str, table: str) -> str | None:
+    """Return the shared snapshot at which this run has moved the table, None when it has not."""
+    rows = query(
+        target,
+        "select snapshot from transfer.runs where run_id = %s and target = %s and error is null"
+        " and snapshot is not null order by finished_at desc limit 1",
+        *(run_id, table),
+    )
+    return rows[0][0] if rows else None
+
+
 def record(
     target: Connection,
     result: TransferResult,

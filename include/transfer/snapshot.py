@@ -24,7 +24,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from include.transfer.audit import ensure_audit, finished
+from include.transfer.audit import ensure_audit, finished, snapshot_of
 from include.transfer.move import move_table
 from include.transfer.names import SnapshotLostError, TablePlan, TransferError
 from include.transfer.session import Connection, connect, query, reading, safe_message, scalar
@@ -88,10 +88,12 @@ def _held(source_uri: str) -> Iterator[tuple[Connection, str]]:
         yield source, scalar(source, "select pg_export_snapshot()")
 
 
-def shared_snapshot(target_uri: str, run_id: str, *, timeout: float = 300) -> str:
+def shared_snapshot(target_uri: str, run_id: str, plan: TablePlan | None = None, *, timeout: float = 300) -> str:
     """Return the id of the snapshot that this run's keeper holds, and wait for it up to `timeout` seconds.
 
-    Raises SnapshotLostError when there is none by then, or the keeper has gone.
+    For the plan of a table that is across already and has no keeper any more, it is the snapshot it was read at, so
+    that the retry of a task which died after its work was done finds it done. Raises SnapshotLostError when there is
+    neither by then.
     """
     deadline = time.monotonic() + timeout
     with connect(target_uri, "target") as target:
@@ -105,6 +107,9 @@ def shared_snapshot(target_uri: str, run_id: str, *, timeout: float = 300) -> st
             )
             if rows:
                 return str(rows[0][0])
+            done = snapshot_of(target, run_id, plan.target) if plan is not None else None
+            if done is not None:
+                return done
             if time.monotonic() > deadline:
                 raise SnapshotLostError(
                     f"run {run_id}: nobody holds its snapshot; start the task that holds it again, then this one"

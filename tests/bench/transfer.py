@@ -3,7 +3,8 @@
     python -m tests.bench.transfer [--millions 0.3 3 12] [--repeat 1] [--tables 500] [--no-rivals]
 
 Two embedded servers with PostgreSQL's default settings, a table like TPC-H's lineitem. Every figure is a whole client
-process from start to end, with its peak memory; its ratio is to the psql COPY pipe into a table that has its primary
+process from start to end, with its peak memory and the CPU seconds of client and servers together, which a busy
+machine blurs less; its ratio is to the psql COPY pipe into a table that has its primary
 key, measured just before it in the same run. dlt, ingestr and sling are taken from the PATH.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -78,9 +80,9 @@ class Bench:
             for statement in statements:
                 connection.execute(statement.encode())
 
-    def measure(self, command: Sequence[str] | str) -> tuple[float, float]:
-        """Run a command, all its processes counted, and return seconds and peak memory in MB."""
-        started = time.monotonic()
+    def measure(self, command: Sequence[str] | str) -> tuple[float, float, float]:
+        """Run a command, all its processes counted, and return seconds, CPU seconds and peak memory in MB."""
+        started, cpu = time.monotonic(), self._cpu()
         process = subprocess.Popen(
             ["bash", "-o", "pipefail", "-c", command] if isinstance(command, str) else command,
             cwd=PROJECT,
@@ -96,7 +98,16 @@ class Bench:
         seconds = time.monotonic() - started
         if process.returncode:
             raise RuntimeError((self.folder / "errors").read_text(errors="replace")[-800:])
-        return seconds, sum(peaks.values())
+        return seconds, self._cpu() - cpu, sum(peaks.values())
+
+    def _cpu(self) -> float:
+        """Return the CPU seconds of all clients and backends that have ended, and of the servers themselves."""
+        client = resource.getrusage(resource.RUSAGE_CHILDREN)
+        total = client.ru_utime + client.ru_stime
+        for server in self.servers:
+            fields = Path(f"/proc/{server.pid()}/stat").read_text().rsplit(")", 1)[1].split()
+            total += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+        return total
 
     def fresh(self, key: bool) -> None:
         self.at(
@@ -132,11 +143,11 @@ class Bench:
         """Measure a command and add its line; its ratio is to `base` seconds. A rival that fails is a line too."""
         before()
         try:
-            seconds, memory = self.measure(command)
+            seconds, cpu, memory = self.measure(command)
         except RuntimeError as error:
-            self.add(what, "", "", "", "failed: " + str(error).strip().splitlines()[-1][:60])
+            self.add(what, "", "", "", "", "failed: " + str(error).strip().splitlines()[-1][:60])
             return 0.0
-        self.add(what, f"{seconds:.2f}", f"{seconds / base:.2f}", f"{memory:.0f}")
+        self.add(what, f"{seconds:.2f}", f"{seconds / base:.2f}", f"{cpu:.1f}", f"{memory:.0f}")
         return seconds
 
     def add(self, *cells: str) -> None:
@@ -168,7 +179,7 @@ def _memory(pid: int) -> float:
 def measure_size(bench: Bench, millions: float, repeat: int, rivals: bool) -> None:
     """Full refreshes and merges of one table."""
     rows = int(millions * 1_000_000)
-    print(f"\n{millions:g} million rows".ljust(60) + "  seconds      ratio         MB")
+    print(f"\n{millions:g} million rows".ljust(60) + "  seconds      ratio      CPU s         MB")
     bench.at(
         bench.source,
         "drop table if exists lineitem",
@@ -185,8 +196,8 @@ def measure_size(bench: Bench, millions: float, repeat: int, rivals: bool) -> No
     ratios = []
     for _ in range(repeat):
         bench.fresh(key=True)
-        base, memory = bench.measure(bench.pipe())
-        bench.add("psql pipe, key in place", f"{base:.2f}", "1.00", f"{memory:.0f}")
+        base, cpu, memory = bench.measure(bench.pipe())
+        bench.add("psql pipe, key in place", f"{base:.2f}", "1.00", f"{cpu:.1f}", f"{memory:.0f}")
         ratios.append(bench.compare("transfer, new table, key and statistics", bench.ours(), gone, base) / base)
         again = bench.compare(
             "transfer --full over it, switch included",
@@ -214,7 +225,7 @@ def measure_size(bench: Bench, millions: float, repeat: int, rivals: bool) -> No
     sizes = dict(_sizes(bench))
     if by_key:
         share = sizes["key"] / sizes["full"]
-        bench.add("  bytes that left the source, of a full refresh's", "", f"{share:.4f}", "")
+        bench.add("  bytes that left the source, of a full refresh's", "", f"{share:.4f}", "", "")
     bench.compare("transfer by key, nothing changed", bench.ours(), lambda: None, again)
     bench.at(
         bench.source,
@@ -226,7 +237,7 @@ def measure_size(bench: Bench, millions: float, repeat: int, rivals: bool) -> No
     bench.at(bench.source, f"insert into landed select * from lineitem limit {rows // 100}")
     bench.compare("transfer by append, 1% added (ratio: to full)", landed, bench._settle, again)
     bench.at(bench.source, "drop table landed")
-    bench.at(bench.target, "drop table landed")
+    bench.at(bench.target, "drop table landed cascade")
     if rivals:
         measure_rivals(bench, base, rows)
 
@@ -274,7 +285,7 @@ def measure_rivals(bench: Bench, base: float, rows: int) -> None:
 
 def measure_many(bench: Bench, tables: int) -> None:
     """Many small tables."""
-    print(f"\n{tables} tables of 100 rows".ljust(60) + "  seconds      ratio         MB")
+    print(f"\n{tables} tables of 100 rows".ljust(60) + "  seconds      ratio      CPU s         MB")
     with psycopg.connect(bench.source, autocommit=True) as connection:
         connection.execute("create schema many")
         for number in range(tables):
@@ -288,8 +299,8 @@ def measure_many(bench: Bench, tables: int) -> None:
         f"{programs(18) / 'pg_dump'} --no-owner --schema=many '{bench.source}' |"
         f" {programs(18) / 'psql'} -Xq '{bench.target}'"
     )
-    base, memory = bench.measure(dump)
-    bench.add("pg_dump | psql", f"{base:.2f}", "1.00", f"{memory:.0f}")
+    base, cpu, memory = bench.measure(dump)
+    bench.add("pg_dump | psql", f"{base:.2f}", "1.00", f"{cpu:.1f}", f"{memory:.0f}")
     bench.at(bench.target, "drop schema many cascade")
     many = bench.ours("--tables", "many.*")
     bench.compare("transfer, new tables", many, bench._settle, base)

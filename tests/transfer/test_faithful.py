@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.transfer.conftest import execute, move, rows, texts
 
@@ -133,3 +140,50 @@ def test_a_value_that_only_looks_different_is_found(
     for table in tables:
         assert texts(source, table) == texts(target_uri, table), (table, done[table])
         assert done[table].mode == "key"
+
+
+@st.composite
+def _tables(draw: st.DrawFn) -> tuple[list[str], list[dict[int, list[str]]]]:
+    """Draw column types, and three states of a table with those columns: key -> values."""
+    kinds = draw(st.lists(st.sampled_from([k for k in TYPES if "positive" not in k]), min_size=1, max_size=12))
+    values = st.tuples(*(st.sampled_from(["null", *TYPES[kind]]) for kind in kinds)).map(list)
+    states = st.dictionaries(st.integers(-(2**63), 2**63 - 1), values, max_size=30)
+    return kinds, draw(st.lists(states, min_size=3, max_size=3))
+
+
+@settings(
+    max_examples=int(os.environ.get("TRANSFER_EXAMPLES", "12")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(
+    table=_tables(), key=st.sampled_from(["primary key (id)", "primary key (half, id)", "unique nulls distinct (id)"])
+)
+def test_whatever_a_table_holds_the_target_holds_the_same(
+    source_uri: str, target_uri: str, table: tuple[list[str], list[dict[int, list[str]]]], key: str
+) -> None:
+    kinds, states = table
+    for uri in (source_uri, target_uri):
+        execute(uri, "drop schema if exists shop cascade", "drop schema if exists transfer cascade")
+    columns = ", ".join(f"c{number} {kind}" for number, kind in enumerate(kinds))
+    execute(source_uri, *DEFINITIONS, f"create table shop.t (id bigint not null, half text, {columns}, {key})")
+    for state in states:
+        execute(source_uri, "delete from shop.t")
+        for number, values in state.items():
+            typed = ", ".join(f"({value})::{kind}" for value, kind in zip(values, kinds, strict=True))
+            execute(source_uri, f"insert into shop.t values ({number}, '{number % 2}', {typed})")
+        move(source_uri, target_uri)
+        assert texts(source_uri, "shop.t") == texts(target_uri, "shop.t")
+
+
+@pytest.mark.e2e
+def test_the_metadata_database_of_airflow_moves_whole(source_uri: str, target_uri: str, tmp_path: Path) -> None:
+    uri = source_uri.replace("postgresql://", "postgresql+psycopg2://")
+    environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": uri}
+    program = [sys.executable, "-m", "airflow", "db", "migrate"]
+    subprocess.run(program, env=environment, check=True, capture_output=True, timeout=300)
+    execute(source_uri, "insert into variable (key, val, is_encrypted) values ('k', 'v', false)")
+    for _ in range(2):
+        done = move(source_uri, target_uri)
+        assert len(done) > 40 and {result.verdict for result in done.values()} == {"verified"}
+    assert texts(source_uri, "variable") == texts(target_uri, "variable")

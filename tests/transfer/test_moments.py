@@ -119,6 +119,7 @@ def test_tasks_share_the_moment_of_a_keeper(source_uri: str, target_uri: str) ->
     )
     with pytest.raises(SnapshotLostError, match="nobody holds its snapshot"):
         shared_snapshot(target_uri, "run 1", timeout=0)
+    assert shared_snapshot(target_uri, "run 1", plans[0], timeout=0) == snapshot, "the retry of a task that was done"
 
 
 def test_a_new_keeper_moves_the_whole_run_to_a_new_moment(source_uri: str, target_uri: str) -> None:

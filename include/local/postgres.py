@@ -235,21 +235,24 @@ def _become_server_user() -> Callable[[], None] | None:
         return None
     user = _server_user()
     libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-    set_keepcaps, cap_ambient, ambient_raise = 8, 47, 2
+    set_keepcaps, set_securebits, cap_ambient, ambient_raise = 8, 28, 47, 2
+    no_setuid_fixup = 1 << 2  # without it access(2), by which initdb looks for its programs, ignores capabilities
 
     def become() -> None:
         if libc is not None:
             libc.prctl(set_keepcaps, 1, 0, 0, 0)
+            libc.prctl(set_securebits, no_setuid_fixup, 0, 0, 0)
         os.setgroups([])
         os.setgid(user.pw_gid)
         os.setuid(user.pw_uid)
         if libc is None:
             return
-        for capability in (2, 1):  # CAP_DAC_READ_SEARCH; CAP_DAC_OVERRIDE where a container has only that
-            mask = 1 << capability
+        for capability in (2, 1, None):  # CAP_DAC_READ_SEARCH; CAP_DAC_OVERRIDE where a container has only that
+            mask = 1 << capability if capability else 0
             header = (ctypes.c_uint32 * 2)(0x20080522, 0)
             sets = (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)
-            if libc.capset(header, sets) == 0 and libc.prctl(cap_ambient, ambient_raise, capability, 0, 0) == 0:
+            if libc.capset(header, sets) == 0:
+                libc.prctl(cap_ambient, ambient_raise, capability or 0, 0, 0)
                 return
 
     return become

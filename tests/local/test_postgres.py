@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from include.local.postgres import PostgresError, PostgresServer, Role, free_port
+from include.local.postgres import PostgresError, PostgresServer, Role, free_port, programs
 
 
 def test_data_survives_a_restart(tmp_path: Path) -> None:
@@ -37,3 +39,22 @@ def test_port_in_use_is_an_error_that_shows_the_log(tmp_path: Path, source_serve
     with pytest.raises(PostgresError, match="Address already in use"):
         rival.start()
     rival.destroy()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a server to another user")
+def test_server_of_root_lives_in_a_folder_that_only_root_may_enter(tmp_path: Path) -> None:
+    """Programs and data below a folder such as /root, and no more rights than to pass through it."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    shutil.copytree(programs(18).parent, closed / "postgres", symlinks=True)
+    server = PostgresServer(closed / "server", free_port())
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("include.local.postgres.programs", lambda major: closed / "postgres" / "bin")
+            server.start()
+        status = Path(f"/proc/{server.pid()}/status").read_text()
+        assert "Uid:\t0" not in status
+        effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff"))
+        assert int(effective, 16) in (1 << 2, 1 << 1)
+    finally:
+        server.destroy()

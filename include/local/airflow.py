@@ -94,6 +94,7 @@ def own_environment() -> dict[str, str]:
         # Workers are forked from a process that has imported what tasks need, instead of each importing it again.
         "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
         "AIRFLOW__CORE__MP_FORKSERVER_PRELOAD": ",".join(PRELOAD),
+        "AIRFLOW__COSMOS__CACHE_DIR": str(settings.LOCAL / "cosmos"),  # not the /tmp/cosmos of every user and clone
         "AIRFLOW__COSMOS__DBT_DOCS_PROJECTS": json.dumps(
             {"warehouse": {"dir": str(settings.DBT_DOCS), "index": "index.html", "name": "dbt docs"}}
         ),

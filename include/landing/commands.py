@@ -61,7 +61,8 @@ def _land(args: argparse.Namespace) -> int:
                 print(error, file=sys.stderr)
                 failed = True
             else:
-                print(f"{contract.name}: {fetched.status} {fetched.path}".rstrip())
+                if fetched.status != "unset":  # which fetch has told
+                    print(f"{contract.name}: {fetched.status} {fetched.path}".rstrip())
         for paths in batches(pending_files(contract, args.root), args.root):
             if args.dry_run:
                 result = judge(contract, paths, root=args.root, show=print)

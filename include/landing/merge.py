@@ -10,7 +10,7 @@ import queue
 import re
 import threading
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -20,7 +20,7 @@ from include.landing.files import FileError
 from include.landing.tables import NEWEST_FIRST, Connection, column_list, key_hash, name_of
 
 CHUNK_CHARACTERS = 4 << 20  # of COPY text that are merged at once
-_ESCAPES = {"\\\\": "\\", "\\t": "\t", "\\n": "\n", "\\r": "\r"}
+_PLAIN_TYPES = {"text", "varchar", "smallint", "integer", "bigint", "date", "boolean"}  # equal where their texts are
 
 
 class Merger:
@@ -36,6 +36,8 @@ class Merger:
         self._statements = _statements(contract)
         names = [column.name for column in contract.columns]
         self._key = [names.index(name) for name in contract.key]
+        types = {column.type.partition("(")[0] for column in contract.columns if column.is_key}
+        self._is_key_plain = types <= _PLAIN_TYPES
         self._blocks: list[tuple[str, list[str]]] = []  # a file's path and some of its lines
         self._size = 0
         self._chunks: queue.Queue[list[tuple[str, list[str]]] | None] = queue.Queue(maxsize=1)
@@ -105,10 +107,26 @@ class Merger:
         self.loaded.update(dict(cursor.fetchall()))
 
     def _met(self, lines: list[str]) -> set[int]:
-        """Return the numbers, from 1, of the lines whose key is in the table or twice among the lines."""
+        """Return the numbers, from 1, of the lines whose key is in the table or twice among the lines, or may be."""
+        if not self._is_key_plain:
+            return set(range(1, len(lines) + 1))
         fields = [line.split("\t", max(self._key) + 1) for line in lines]
-        keys = [[_value(row[place]) for row in fields] for place in self._key]
-        return {n for (n,) in self._connection.execute(self._statements.met, keys, prepare=False)}
+        columns = [[row[place] for row in fields] for place in self._key]
+        keys: list[Any] = list(zip(*columns, strict=True)) if len(columns) > 1 else []
+        keys = keys or columns[0]
+        texts = ["\n".join(column) for column in columns]  # a line of COPY's text has no line break within
+        if not all(texts):
+            return set(range(1, len(lines) + 1))
+        found = self._connection.execute(self._statements.met, texts, prepare=False)
+        met = {number for (number,) in found}
+        if len(set(keys)) < len(keys):
+            times = Counter(keys)
+            met.update(number for number, key in enumerate(keys, 1) if times[key] > 1)
+        if any("\\" in text for text in texts):  # what is escaped is not the key's own text
+            met.update(
+                n for n, row in enumerate(fields, 1) if any("\\" in row[p] and row[p] != "\\N" for p in self._key)
+            )
+        return met
 
     def _copy(self, statement: sql.Composed, lines: list[str]) -> None:
         if not lines:
@@ -129,13 +147,6 @@ def create_stage(connection: Connection, contract: Contract) -> None:
             column_list(contract), name_of(contract)
         )
     )
-
-
-def _value(text: str) -> str | None:
-    """Return the value of a field of COPY's text format."""
-    if "\\" not in text:
-        return text
-    return None if text == "\\N" else re.sub(r"\\[\\tnr]", lambda found: _ESCAPES[found[0]], text)
 
 
 class _Statements(NamedTuple):
@@ -167,18 +178,16 @@ def _statements(contract: Contract) -> _Statements:
             for name in contract.key
         ),
         "key": sql.SQL(", ").join(key),
-        "arrays": sql.SQL(", ").join(sql.SQL("%s::text[]") for _ in key),
+        "texts": sql.SQL(", ").join(sql.SQL(r"string_to_table(%s, E'\n', '\N')") for _ in key),
         "values": sql.SQL(", ").join(
-            sql.SQL("{}::{}").format(name, sql.SQL(types[text])) for name, text in zip(key, contract.key, strict=True)
+            sql.SQL("keys.{}::{}").format(name, sql.SQL(types[text]))
+            for name, text in zip(key, contract.key, strict=True)
         ),
     }
+    # A limit in a lateral join has each key looked up in the index; a join could read the whole table for a chunk.
     met = sql.SQL(
-        "with keys as materialized ("
-        " select number, hash_record_extended(row({values}), 0) as hash"
-        " from unnest({arrays}) with ordinality as keys({key}, number)"
-        ") select number from keys where exists (select from {table} t where {table_hash} = keys.hash)"
-        " union select number from (select number, count(*) over (partition by hash) as times from keys) as counted"
-        " where times > 1"
+        "select number from rows from ({texts}) with ordinality as keys({key}, number) cross join lateral"
+        " (select from {table} t where {table_hash} = hash_record_extended(row({values}), 0) limit 1) as met"
     )
     drop_repetitions = sql.SQL(
         "delete from stage using ("

@@ -14,9 +14,11 @@ people and programs may rely on them:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta
 from decimal import Context, Decimal
+from itertools import groupby
+from operator import call, itemgetter
 from typing import Any, NamedTuple
 
 import jsonschema_rs
@@ -61,15 +63,6 @@ class RefusedError(ValueError):
         self.code, self.reason = code, reason
 
 
-class _Slot(NamedTuple):
-    """How one column gets its text from a row."""
-
-    first: str
-    others: tuple[str, ...]
-    convert: Callable[[Any], str] | None  # None: text, taken as it is
-    path: str
-
-
 class RowSchema:
     """The contract, ready to judge rows: `encode` for a valid row's COPY text, `explain` for what is wrong with one."""
 
@@ -83,47 +76,58 @@ class RowSchema:
         self._validator = jsonschema_rs.Draft202012Validator(self.schema, validate_formats=True, email_options=_EMAIL)
         self._is_valid = self._validator.is_valid
         self._sums = [(rule, _sum_rule(rule, contract)) for rule in contract.rules if rule.engine == "landing"]
-        self._slots = [
-            _Slot(column.source[0], column.source[1:], _converter(column.spec, contract, column.path), column.path)
-            for column in contract.columns
+        columns = contract.columns
+        self._runs = [
+            (parents, _getter([column.source[-1] for column in run]))
+            for parents, run in groupby(columns, key=lambda column: column.source[:-1])
         ]
-        self._tabs = len(self._slots) - 1
+        converters = [_converter(column.spec, contract, column.path) for column in columns]
+        self._converters = [
+            (place, convert, columns[place].path) for place, convert in enumerate(converters) if convert is not None
+        ]
+        self._tabs = len(columns) - 1
         self._specs = dict(_specs(contract.properties, ""))
 
     def encode(self, row: Any) -> str | list[Problem]:
         """Return the row as one line of COPY's text format, without its end, or what is wrong with it."""
         if not self._is_valid(row):
             return self.explain(row)
-        values = []
-        nulls = 0
-        for first, others, convert, path in self._slots:
-            value = row.get(first)
-            for key in others:
-                if value is None:
-                    break
-                value = value.get(key)
-            if value is None:
-                values.append(NULL)
-                nulls += 1
-            elif convert is None:
-                values.append(value)
-            else:
+        values = self._values(row)
+        for place, convert, path in self._converters:
+            if values[place] is not None:
                 try:
-                    values.append(convert(value))
+                    values[place] = convert(values[place])
                 except RefusedError as refusal:
                     return [Problem(refusal.code, path, self._sentence(path, refusal.reason))]
         for rule, agrees in self._sums:
             if not agrees(row):
                 return [Problem(f"rule.{rule.name}", "", f"not so: {rule.description}")]
+        nulls = values.count(None)
+        if nulls:
+            values = [NULL if value is None else value for value in values]
         line = "\t".join(values)
         if line.count("\t") != self._tabs or "\\" in line or "\n" in line or "\r" in line:
             line = escaped(values)
         if nulls or NULL in line:
             if line.count(NULL) != nulls:
-                slot = next(s for s, v in zip(self._slots, values, strict=True) if NULL in v and v is not NULL)
-                return [Problem("nul_character", slot.path, f"{slot.path}: holds a NUL character, which text can't")]
+                columns = zip(self.contract.columns, values, strict=True)
+                path = next(column.path for column, value in columns if NULL in value and value is not NULL)
+                return [Problem("nul_character", path, f"{path}: holds a NUL character, which text can't")]
             line = line.replace(NULL, "\\N")
         return line
+
+    def _values(self, row: Any) -> list[Any]:
+        """Return the values of the columns, None for one that is null or absent."""
+        values: list[Any] = []
+        try:
+            for parents, get in self._runs:
+                part = row
+                for key in parents:
+                    part = part[key]
+                values += get(part)
+        except (KeyError, TypeError):  # a key that may be absent is, or an object that may be null is
+            return [_walk(row, column.source) for column in self.contract.columns]
+        return values
 
     def explain(self, row: Any) -> list[Problem]:
         """Return every problem that the schema finds, in the contract's order of fields; none for a valid row."""
@@ -159,6 +163,14 @@ class RowSchema:
         is_shown = value is not None and spec is not None and not is_personal(spec)
         shown = repr(value)[:60] + " " if is_shown and not isinstance(value, dict | list) else ""
         return f"{path}: {shown}{reason}"
+
+
+def _getter(names: list[str]) -> Callable[[Row], tuple[Any, ...]]:
+    """Return what takes the values of these keys from an object, at once. It raises KeyError where one is absent."""
+    if len(names) == 1:
+        name = names[0]
+        return lambda row: (row[name],)
+    return itemgetter(*names)
 
 
 def escaped(values: list[str]) -> str:
@@ -443,17 +455,18 @@ def _json_text(spec: SchemaProperty) -> Callable[[Any], str]:
 
 def _json_object(properties: list[SchemaProperty]) -> Callable[[Any], str]:
     names = [orjson.dumps(spec.physicalName or str(spec.name)).decode() + ":" for spec in properties]
-    parts = [(str(spec.name), _json_text(spec)) for spec in properties]
+    keys = [str(spec.name) for spec in properties]
+    get, writers = _getter(keys), [_json_text(spec) for spec in properties]
     whole = "{" + ",".join(f"{name.replace('%', '%%')}%s" for name in names) + "}"
-    is_always_whole = all(spec.required for spec in properties)
 
     def convert(value: Any) -> str:
-        if is_always_whole and value is not None:
-            return whole % tuple([text_of(value[key]) for key, text_of in parts])
         if value is None:
             return "null"
-        present = zip(names, parts, strict=True)
-        return "{" + ",".join([name + text_of(value[key]) for name, (key, text_of) in present if key in value]) + "}"
+        try:
+            return whole % tuple(map(call, writers, get(value)))
+        except KeyError:  # a key that may be absent is
+            present = [part for part in zip(names, keys, writers, strict=True) if part[1] in value]
+            return "{" + ",".join([name + write(value[key]) for name, key, write in present]) + "}"
 
     return convert
 
@@ -514,7 +527,7 @@ def _decimal(value: Any) -> Decimal:
     return Decimal(value if type(value) is not float else repr(value))
 
 
-def _walk(row: Any, path: list[str]) -> Any:
+def _walk(row: Any, path: Iterable[str]) -> Any:
     for key in path:
         row = row.get(key) if row is not None else None
     return row

@@ -49,7 +49,7 @@ CSV = st.one_of(
     st.binary(max_size=120).map(lambda data: b"id,label,secret\n" + data),
     st.binary(max_size=60),
 )
-RELAXED = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+RELAXED = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")

@@ -47,6 +47,11 @@ test-containers: ## start, restart and kill the stack in Docker; needs the Astro
 	@sh include/local/environment.sh $(VENV) tests/requirements.txt
 	@$(PYTHON) -m pytest -m containers tests/containers
 
+bench: ## landing and transfer beside COPY, psql and what else is installed (dlt, ingestr, Sling); many minutes
+	@sh include/local/environment.sh $(VENV) tests/requirements.txt
+	@$(PYTHON) -m tests.bench.transfer
+	@$(PYTHON) -m tests.bench.landing
+
 lint: ## ruff, mypy and sqlfluff
 	@sh include/local/environment.sh $(VENV) tests/requirements.txt
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy && $(VENV)/bin/sqlfluff lint -q dbt/models

@@ -36,7 +36,8 @@ def make_dag(contract: landing.Contract) -> None:
                 print(landing.fetch(contract, source_uri=source, report=print))
             return landing.batches(landing.pending_files(contract))
 
-        @task(outlets=[rows], map_index_template="{{ batch }}")
+        # One batch after the other: of two versions of a row, the later file's has to be the newer.
+        @task(outlets=[rows], map_index_template="{{ batch }}", max_active_tis_per_dagrun=1)
         def land(files: list[str]) -> Any:
             """Validate, load and archive one batch; rows that break the contract go to landing.rejects."""
             get_current_context()["batch"] = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"

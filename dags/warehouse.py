@@ -89,7 +89,7 @@ with DAG(
             target,
             table,
             run_id=run_id,
-            snapshot=transfer.shared_snapshot(target, run_id),
+            snapshot=transfer.shared_snapshot(target, run_id, table),
         )
         return result.to_json()
 

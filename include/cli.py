@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(arguments)
     try:
         return int(args.handler(args))
-    except (landing.LandingError, transfer.TransferError, ValueError, KeyError) as error:
+    except (landing.LandingError, landing.FileError, transfer.TransferError, ValueError, KeyError) as error:
         print(error.args[0] if error.args else error, file=sys.stderr)
     except psycopg.OperationalError as error:
         print(f"a database can't be reached: {error}\nDoes the stack run? `make status` says.", file=sys.stderr)

@@ -64,7 +64,9 @@ def test_roles_and_databases_are_the_same_everywhere() -> None:
 def test_airflow_is_set_alike_with_docker_and_without() -> None:
     def choices(environment: Mapping[str, str]) -> dict[str, str]:
         # Not where things lie, what is secret and how many tasks the machine can take, nor what the CLI decides.
-        own = re.compile(r"__(CORE__(DAGS_FOLDER|FERNET_KEY|PARALLELISM)|API__(HOST|SECRET_KEY)|API_AUTH__|LOGGING__)")
+        own = re.compile(
+            r"__(CORE__(DAGS_FOLDER|FERNET_KEY|PARALLELISM)|API__(HOST|SECRET_KEY)|API_AUTH__|LOGGING__|COSMOS__CACHE_DIR)"
+        )
         of_the_cli = astro_cli()["services"]["scheduler"]["environment"].keys() - {"AIRFLOW__API__BASE_URL"}
         return {
             name: re.sub(r'"dir": "[^"]*"', "", value)

@@ -10,12 +10,18 @@ import sys
 import time
 from urllib.parse import quote
 
+import psycopg
+
 from include import settings
 from include.build import DbtError, make_manifest
 from include.local.postgres import Role, ensure_role
 from include.local.stack import prepare_demo
 
 HOSTS = {settings.SOURCE: "source-db", settings.TARGET: "target-db"}  # the services of compose.yml
+
+
+class SetupError(RuntimeError):
+    """A first step can't be done; the message says which and what to do."""
 
 
 def main(arguments: list[str]) -> int:
@@ -26,20 +32,29 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         verbs[arguments[0]]()
-    except (DbtError, PermissionError) as error:
+    except (DbtError, SetupError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
 def setup() -> None:
-    """Make roles and databases, what the demo reads and the dbt manifest where they are missing. Safe to repeat."""
+    """Make roles and databases, what the demo reads and the dbt manifest where they are missing. Safe to repeat.
+
+    Raises SetupError.
+    """
     for server, host in HOSTS.items():
         superuser = f"postgresql://postgres:{quote(server.password, safe='')}@{host}:5432/postgres"
-        ensure_role(superuser, Role(server.user, server.password, server.databases))
+        try:
+            ensure_role(superuser, Role(server.user, server.password, server.databases))
+        except psycopg.OperationalError as error:
+            raise SetupError(
+                f"{host}: {error}\nIts data keeps the password that it was made with: set that one again with "
+                f"{server.name.upper()}_DB_PASSWORD, or remove the data with `astro dev kill`"
+            ) from error
     for folder in (settings.LANDING_ROOT, settings.ARCHIVE_ROOT):
         if not os.access(folder, os.W_OK):
-            raise PermissionError(
+            raise SetupError(
                 f"{folder}: the user astro (id {os.getuid()}, group {os.getgid()}) can't write there. Give the folder "
                 "of your machine that is mounted there to that user or group, or let everybody write: chmod -R a+rwX"
             )
@@ -58,7 +73,7 @@ def watch() -> None:
             if str(error) != told:
                 told = str(error)
                 print(told, file=sys.stderr, flush=True)
-        time.sleep(2)
+        time.sleep(15 if told else 2)  # dbt takes seconds to find out that a model is still broken
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def test_every_variable_of_the_compose_file_is_in_the_env_example() -> None:
 
 def test_what_must_not_reach_the_image_is_kept_away() -> None:
     ignored = (PROJECT / ".dockerignore").read_text().splitlines()
-    assert {".env", ".git", ".local", ".venv", "dbt/target", "dbt/logs"} <= set(ignored)
+    assert {".env", "airflow_settings.yaml", ".git", ".local", ".venv", "dbt/target", "dbt/logs"} <= set(ignored)
     assert "dags/" not in ignored, "`astro deploy --dags` refuses that"
 
 

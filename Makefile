@@ -21,7 +21,8 @@ start: env ## start the stack without Docker and run nothing
 	@$(PYTHON) -m include.local start
 
 stop: ## end the stack and leave nothing running
-	@[ ! -x $(PYTHON) ] || $(PYTHON) -m include.local stop
+	@[ ! -d "$${LOCAL_ROOT:-.local}" ] || { sh include/local/environment.sh $(VENV) include/local/requirements.txt && \
+		$(PYTHON) -m include.local stop; }
 
 restart: stop start ## stop, then start
 
@@ -56,10 +57,10 @@ lint: ## ruff, mypy and sqlfluff
 	@sh include/local/environment.sh $(VENV) tests/requirements.txt
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy && $(VENV)/bin/sqlfluff lint -q dbt/models
 
-lock: ## pin anew what include/local/constraints.txt pins
-	@$(VENV)/bin/uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-emit-index-url --no-annotate \
+lock: env ## pin anew what include/local/constraints.txt pins; needs uv
+	@uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-emit-index-url --no-annotate \
 		--no-header tests/requirements.txt --output-file include/local/constraints.txt
 
 clean: stop ## remove what was made: environment, databases, demo files, logs
-	@rm -rf $(VENV) .local dbt/target dbt/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) "$${LOCAL_ROOT:-.local}" dbt/target dbt/logs dbt/.user.yml .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

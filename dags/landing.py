@@ -40,7 +40,8 @@ def make_dag(contract: landing.Contract) -> None:
         @task(outlets=[rows], map_index_template="{{ batch }}", max_active_tis_per_dagrun=1)
         def land(files: list[str]) -> Any:
             """Validate, load and archive one batch; rows that break the contract go to landing.rejects."""
-            get_current_context()["batch"] = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+            context = get_current_context()
+            context["batch"] = landing.batch_name(files)
             try:
                 result = landing.land(contract, files, source_uri=connection_uri("source_db"))
             except landing.LandingError as error:
@@ -48,8 +49,9 @@ def make_dag(contract: landing.Contract) -> None:
                 if not result.rows_loaded:
                     raise
             print(result)
-            get_current_context()["ti"].xcom_push("held", list(result.errors))
-            if not result.rows_loaded:
+            context["ti"].xcom_push("held", list(result.errors))
+            # A try that was cut short may have loaded rows without saying so.
+            if not result.rows_loaded and context["ti"].try_number == 1:
                 raise AirflowSkipException("these files held no new row, so there is nothing for the warehouse to do")
             yield Metadata(rows, result.to_json())
 

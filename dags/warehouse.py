@@ -52,7 +52,7 @@ with DAG(
         context = get_current_context()
         deadline = time.monotonic() + 600
         while time.monotonic() < deadline and any(
-            context["ti"].get_dr_count(dag_id=dag_id, states=["queued", "running"]) for dag_id in landing_dags
+            context["ti"].get_dr_count(dag_id=dag_id, states=["running"]) for dag_id in landing_dags
         ):
             time.sleep(1)
         landing.ensure_tables(landed, connection_uri("source_db"))

@@ -27,7 +27,7 @@ def read_dotenv(path: Path) -> dict[str, str]:
     return pairs
 
 
-_DOTENV = read_dotenv(PROJECT / ".env")
+_DOTENV = read_dotenv(Path(os.environ.get("DOTENV", PROJECT / ".env")))
 
 
 def setting(name: str, default: str) -> str:
@@ -97,7 +97,7 @@ PGADMIN_PORT = port_setting("PGADMIN_PORT", 16543)  # in Docker only
 RUN_AT_FIRST_START = setting("FIRST_RUN", "scheduled") == "immediately"
 
 # what the stack without Docker keeps: databases, logs, demo files
-LOCAL = Path(setting("LOCAL_ROOT", str(PROJECT / ".local"))).expanduser().resolve()
+LOCAL = (PROJECT / Path(setting("LOCAL_ROOT", ".local")).expanduser()).resolve()
 CONTRACTS = PROJECT / "include" / "contracts"
 DBT_PROJECT = PROJECT / "dbt"
 DBT_MANIFEST = Path(setting("DBT_MANIFEST", str(DBT_PROJECT / "target" / "manifest.json")))  # made by `dbt parse`
@@ -113,8 +113,8 @@ def root_setting(name: str, default: str) -> str:
 LANDING_ROOT = root_setting("LANDING_ROOT", str(LOCAL / "landing"))
 ARCHIVE_ROOT = root_setting("ARCHIVE_ROOT", LANDING_ROOT + "_archive")
 
-# Without a landing root of somebody's own, the stack without Docker lands files that it makes up.
-IS_DEMO = not setting("LANDING_ROOT", "")
+# Without files or a source of somebody's own, the stack without Docker makes up both.
+IS_DEMO = not setting("LANDING_ROOT", "") and not setting("AIRFLOW_CONN_SOURCE_DB", "")
 DEMO_WEB = LOCAL / "web"
 DEMO_WEB_PORT_VARIABLE = "DEMO_WEB_PORT"
 DEMO_WEB_PORT = port_setting(DEMO_WEB_PORT_VARIABLE, 8586)
@@ -125,11 +125,14 @@ _DEFAULT_URIS = {"source_db": SOURCE.uri("source_db"), "target_db": TARGET.uri("
 def connection_uri(name: str) -> str:
     """Return the libpq URI of the connection `name`, from AIRFLOW_CONN_<NAME> or the demo default.
 
-    Raises KeyError for a name that has neither. Inside Airflow tasks use `dags/`'s own lookup, which also sees
-    the connections of the UI and of secrets backends.
+    Raises KeyError for a name that has neither, ValueError for what is no such URI. Inside Airflow tasks use
+    `include.orchestration.connection_uri`, which also sees the connections of the UI and of secrets backends.
     """
     variable = f"AIRFLOW_CONN_{name.upper()}"
     uri = setting(variable, _DEFAULT_URIS.get(name, ""))
     if not uri:
         raise KeyError(f"no connection {name!r}: set {variable} to a postgresql:// URI")
-    return "postgresql://" + uri.partition("://")[2]
+    scheme, separator, rest = uri.partition("://")
+    if not separator or not scheme.startswith("postgres"):
+        raise ValueError(f"{variable} is not a postgresql:// URI")
+    return "postgresql://" + rest

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+
+# Before anything reads its settings: no test may reach the databases and files of somebody's .env.
+os.environ["DOTENV"] = os.devnull
+for name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "LANDING_", "ARCHIVE_", "SCHOOLS_"))]:
+    del os.environ[name]
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-")
+
 import importlib.util
 import itertools
 from collections.abc import Iterator

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
+
+import psycopg
 
 from include import settings
 from include.build import DbtError, make_manifest
@@ -23,7 +24,6 @@ def main() -> int:
         "stop": (stack.stop, "end the stack"),
         "status": (_status, "say what runs"),
         "databases": (_databases, "start the source and target Postgres only"),
-        "docs": (_docs, "make the dbt docs and serve them"),
     }
     parser = argparse.ArgumentParser(prog="python -m include.local", description=__doc__)
     commands = parser.add_subparsers(dest="verb", required=True)
@@ -39,6 +39,8 @@ def main() -> int:
         ApiError,
         PipelineError,
         ValueError,
+        OSError,
+        psycopg.Error,
     ) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
@@ -55,22 +57,18 @@ def _run() -> None:
 def _databases() -> None:
     with stack.locked():
         stack.start_databases(("source", "target"))
-    # What another Airflow, such as `astro dev start --standalone`, needs beside them.
-    make_manifest()
-    stack.prepare_demo()
+        # What another Airflow, such as `astro dev start --standalone`, needs beside them.
+        make_manifest()
+        stack.prepare_demo()
     for server in (settings.SOURCE, settings.TARGET):
         print(f"{server.name}  {server.uri()}")
 
 
 def _status() -> None:
     print(format_table(["part", "state", "pid", "port"], stack.describe()))
-    health = Api().health()
+    health = Api().health() if airflow.Component("api-server").process() else {}
     if health:
         print("\nAirflow says: " + ", ".join(f"{name} {state}" for name, state in health.items()))
-
-
-def _docs() -> None:
-    subprocess.run([sys.executable, "-m", "include", "docs"], cwd=settings.PROJECT, check=False)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import psutil
 from include import settings
 
 HOME = settings.LOCAL / "airflow"
+os.environ.setdefault("AIRFLOW_HOME", str(HOME))  # or importing Airflow here makes ~/airflow
 LOGS = settings.LOCAL / "logs"
 RUN = settings.LOCAL / "run"
 # The api-server reads the task logs from the disk that all share, so that no log servers (and ports) are needed.
@@ -47,6 +48,7 @@ PRELOAD = (
     "open_data_contract_standard.model",
     "psycopg",
 )
+MARK = "WAREHOUSE_STACK"  # set in every process of a stack, to the stack it belongs to
 DEMO_SCHOOLS_URL = f"http://127.0.0.1:{settings.DEMO_WEB_PORT}/learning_modality.csv"
 UI_URL = f"http://localhost:{settings.UI_PORT}"
 
@@ -58,6 +60,9 @@ class AirflowError(RuntimeError):
 def environment() -> dict[str, str]:
     """Return the environment in which every process of the local stack runs, our settings over the shell's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
+    for name in ("NO_PROXY", "no_proxy"):  # tasks call the api-server on this machine
+        kept[name] = ",".join(filter(None, [kept.get(name), "127.0.0.1,localhost"]))
+    kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
     return {**kept, **own_environment()}
 
 
@@ -107,11 +112,12 @@ def own_environment() -> dict[str, str]:
         "ARCHIVE_ROOT": settings.ARCHIVE_ROOT,
         "SCHOOLS_URL": settings.setting("SCHOOLS_URL", DEMO_SCHOOLS_URL if settings.IS_DEMO else ""),
         "PYTHONPATH": str(settings.PROJECT),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "RETRY_SECONDS": settings.setting("RETRY_SECONDS", ""),
+        "FIRST_RUN": settings.setting("FIRST_RUN", ""),
+        MARK: str(HOME),
     }
     if sys.platform == "darwin":
         ours["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
-        ours["NO_PROXY"] = "*"
     return ours
 
 
@@ -122,9 +128,11 @@ def _secret_keys() -> dict[str, str]:
         from cryptography.fernet import Fernet
 
         HOME.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".unfinished")
         keys = {"fernet": Fernet.generate_key().decode(), "api": secrets.token_hex(32), "jwt": secrets.token_hex(32)}
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(keys), encoding="utf-8")
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(json.dumps(keys), encoding="utf-8")
+        unfinished.rename(path)
     found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     return found
 

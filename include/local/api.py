@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from include import settings
 from include.local import airflow
 
 FINISHED = ("success", "failed")
@@ -20,8 +21,8 @@ class ApiError(RuntimeError):
 class Api:
     """A session with the api-server. Every login is an administrator here, so the token costs no password."""
 
-    def __init__(self, url: str = airflow.UI_URL) -> None:
-        self._client = httpx.Client(base_url=url, timeout=30, trust_env=False)
+    def __init__(self) -> None:
+        self._client = httpx.Client(base_url=f"http://127.0.0.1:{settings.UI_PORT}", timeout=30, trust_env=False)
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON of GET /api/v2<path>."""
@@ -69,13 +70,16 @@ class Api:
         return "\n".join("\n".join(lines).splitlines()[-30:]) or "(its log names no error)"
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
-        for attempt in (1, 2):
+        for attempt in (1, 2, 3, 4):
             try:
-                if "Authorization" not in self._client.headers or attempt == 2:
+                if "Authorization" not in self._client.headers or attempt > 1:
                     token = self._client.get("/auth/token").json()["access_token"]
                     self._client.headers["Authorization"] = f"Bearer {token}"
                 answer = self._client.request(method, f"/api/v2{path}", **arguments)
             except (httpx.HTTPError, ValueError, KeyError) as error:
+                if method == "GET" and attempt < 4:  # a busy machine may answer late
+                    time.sleep(attempt)
+                    continue
                 raise ApiError(f"{method} {path}: Airflow does not answer: {error!r}") from error
             if answer.status_code != httpx.codes.UNAUTHORIZED:
                 break

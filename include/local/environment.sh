@@ -38,12 +38,15 @@ began=$(date +%s)
 echo "environment: installing into $folder (a few minutes where nothing is cached)" >&2
 uv=$(command -v uv || true)
 base=$(find_python)
-if ! "$python" -c pass 2>/dev/null; then
+if ! "$python" -c pass 2>/dev/null || { [ -z "$uv" ] && ! "$python" -m pip --version >/dev/null 2>&1; }; then
     rm -rf "$folder"
     if [ -n "$uv" ]; then
-        "$uv" venv --quiet --seed --python "${base:-3.12}" "$folder"
+        "$uv" venv --quiet --python "${base:-3.12}" "$folder"
     elif [ -n "$base" ]; then
-        "$base" -m venv "$folder" || fail "Python's venv module is incomplete: install it (Debian: python3-venv) or uv."
+        "$base" -m venv "$folder" || {
+            rm -rf "$folder"
+            fail "Python's venv module is incomplete: install it (Debian: python3-venv) or uv."
+        }
     else
         fail "No Python 3.11, 3.12 or 3.13 on PATH (dbt does not run on 3.14 yet): install one or uv, or name it with PYTHON_FOR_ENV=/path/to/python."
     fi
@@ -51,11 +54,10 @@ fi
 if [ -z "$uv" ] && "$python" -m pip install --quiet --disable-pip-version-check uv; then
     uv=$folder/bin/uv
 fi
-if [ -n "$uv" ]; then
-    # Compiled now, once, or each of Airflow's many processes may have to.
-    "$uv" pip install --quiet --compile-bytecode --python "$python" --requirement "$requirements" --constraint "$constraints"
-else
-    echo "environment: uv can't be had, so pip installs, which takes longer" >&2
+# Compiled now, once, or each of Airflow's many processes may have to.
+if [ -z "$uv" ] || ! "$uv" pip install --quiet --compile-bytecode --python "$python" --requirement "$requirements" \
+    --constraint "$constraints"; then
+    echo "environment: uv can't be had or can't install here, so pip does, which takes longer" >&2
     "$python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements" --constraint "$constraints"
 fi
 echo "$wanted" >"$stamp"

@@ -18,11 +18,13 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
+import psutil
 import psycopg
 from psycopg import sql
 
-SUPERUSER = "postgres"
+SUPERUSER = "superuser"
 _FOLDER_OF_MAJOR = {16: "pginstall", 18: "pginstall18"}
 
 
@@ -87,8 +89,13 @@ class PostgresServer:
     folder: Path
     port: int
     major: int = 18
-    superuser_password: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    superuser_password: str = ""  # by default a random one, kept beside the data for their owner alone
     options: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kept = self.folder / "superuser"
+        if not self.superuser_password:
+            self.superuser_password = kept.read_text() if kept.exists() else secrets.token_urlsafe(16)
 
     @property
     def data(self) -> Path:
@@ -100,11 +107,18 @@ class PostgresServer:
 
     def uri(self, database: str = "postgres", user: str = SUPERUSER, password: str | None = None) -> str:
         """Return the libpq URI of a database on this server, as the superuser unless another user is named."""
-        return f"postgresql://{user}:{password or self.superuser_password}@127.0.0.1:{self.port}/{database}"
+        secret = quote(password or self.superuser_password, safe="")
+        return f"postgresql://{quote(user, safe='')}:{secret}@127.0.0.1:{self.port}/{quote(database, safe='')}"
 
     def is_running(self) -> bool:
         """Return whether a postmaster holds the data folder."""
-        return self.data.exists() and self._pg_ctl("status").returncode == 0
+        if not self.data.exists() or self._pg_ctl("status").returncode != 0:
+            return False
+        # After a crash of the machine, pg_ctl takes whatever process has the old number for the server.
+        try:
+            return "postgres" in psutil.Process(self._recorded_pid()).name()
+        except psutil.Error:
+            return False
 
     def start(self, roles: Iterable[Role] = ()) -> None:
         """Make the data folder where there is none, start the server and see that the roles' databases exist.
@@ -149,7 +163,10 @@ class PostgresServer:
 
     def pid(self) -> int | None:
         """Return the postmaster's process id, or None where no server runs."""
-        return int((self.data / "postmaster.pid").read_text().split()[0]) if self.is_running() else None
+        return self._recorded_pid() if self.is_running() else None
+
+    def _recorded_pid(self) -> int:
+        return int((self.data / "postmaster.pid").read_text().split()[0])
 
     def _make_data_folder(self) -> None:
         shutil.rmtree(self.data, ignore_errors=True)  # what an initdb that was cut short left behind
@@ -157,9 +174,10 @@ class PostgresServer:
         unfinished = self.folder / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
-        password_file = self.folder / "password"
+        password_file = self.folder / "superuser"
+        password_file.unlink(missing_ok=True)
+        password_file.touch(mode=0o600)
         password_file.write_text(self.superuser_password, encoding="utf-8")
-        password_file.chmod(0o600)
         self._give_to_server_user(self.folder, password_file, unfinished)
         done = self._run(
             "initdb",
@@ -170,7 +188,6 @@ class PostgresServer:
             "--encoding=UTF8",
             "--locale=C",
         )
-        password_file.unlink()
         if done.returncode != 0:
             raise PostgresError(f"initdb failed in {self.folder}: {done.stderr.strip()}")
         unfinished.rename(self.data)

@@ -15,7 +15,7 @@ from include.local.api import FINISHED, Api, wait_for
 from include.orchestration import landing_dag_id
 from include.status import format_status, read_status
 
-LANDING_LIMIT = float(settings.setting("RUN_TIMEOUT", "3600"))  # seconds for all landing, and again for the warehouse
+RUN_LIMIT = float(settings.setting("RUN_TIMEOUT", "3600"))  # seconds for all landing, and again for the warehouse
 
 
 class PipelineError(Exception):
@@ -71,12 +71,14 @@ def run() -> list[Stage]:
     _follow(api, runs, progress, "landing")
     stages.append(Stage("landing", time.monotonic() - before))
     before = time.monotonic()
-    warehouse = {"warehouse": _warehouse_run(api, since)}
+    warehouse = {"warehouse": _warehouse_run(api, since, runs)}
     _follow(api, warehouse, progress, "warehouse")
     took = time.monotonic() - before
     tasks = api.task_instances("warehouse", warehouse["warehouse"])
     dbt = _seconds([task for task in tasks if task["task_id"].startswith("dbt.")])
-    stages += [Stage("transfer", max(0.0, took - dbt)), Stage("dbt", dbt)]
+    moved = ("plan_transfer", "hold_snapshot", "transfer_table", "transferred")
+    transfer = _seconds([task for task in tasks if task["task_id"] in moved])
+    stages += [Stage("transfer", transfer), Stage("dbt", dbt), Stage("waiting", max(0.0, took - transfer - dbt))]
     return stages
 
 
@@ -93,12 +95,19 @@ def report(stages: list[Stage]) -> str:
             "",
             f"Airflow UI  {airflow.UI_URL}",
             f"dbt docs    `make docs` serves them on http://localhost:{settings.DOCS_PORT}",
-            f"source      psql {settings.SOURCE.uri()}",
-            f"target      psql {settings.TARGET.uri()}",
+            f"source      psql {_shown('source_db')}",
+            f"target      psql {_shown('target_db')}",
             "",
             "The stack stays up: `make status` says what runs, `make stop` ends it.",
         ]
     )
+
+
+def _shown(connection: str) -> str:
+    """Return a connection's URI, with its password only where that is the documented one of the demo."""
+    head, _, rest = settings.connection_uri(connection).rpartition("@")
+    scheme, user, password = head.replace("://", ":").split(":", 2)
+    return f"{scheme}://{user}{':' + password if password == connection else ''}@{rest}"
 
 
 def _check_imports(api: Api) -> None:
@@ -120,20 +129,23 @@ def _trigger(api: Api, dag_id: str) -> str:
     return run_id
 
 
-def _warehouse_run(api: Api, since: datetime) -> str:
-    """Return the warehouse run that the landed assets started, or start one by hand where nothing new had landed."""
-    query = {"start_date_gte": since.isoformat(), "order_by": "-run_after", "limit": 1}
-    events = api.get("/assets/events", timestamp_gte=since.isoformat(), limit=1)["total_entries"]
-    found: list[str] = []
+def _warehouse_run(api: Api, since: datetime, landed: dict[str, str]) -> str:
+    """Return the warehouse run that these landing runs started, or start one by hand where nothing new had landed."""
+    runs = set(landed.values())
+    started: list[str] = []
 
-    def is_there() -> bool:
-        found[:] = [run["dag_run_id"] for run in api.get("/dags/warehouse/dagRuns", **query)["dag_runs"]]
-        return bool(found)
+    def events() -> list[dict[str, Any]]:
+        found = api.get("/assets/events", timestamp_gte=since.isoformat(), limit=100, order_by="timestamp")
+        return [event for event in found["asset_events"] if event["source_run_id"] in runs]
 
-    if events:
-        wait_for(is_there, 60, "the warehouse run that the landed assets start")
-        return found[0]
-    return _trigger(api, "warehouse")
+    def has_started() -> bool:
+        started[:] = [run["run_id"] for event in events() for run in event["created_dagruns"]]
+        return bool(started)
+
+    if not events():
+        return _trigger(api, "warehouse")
+    wait_for(has_started, RUN_LIMIT, "the warehouse run that the landed assets start")
+    return started[0]
 
 
 def _follow(api: Api, runs: dict[str, str], progress: Progress, what: str) -> None:
@@ -152,7 +164,7 @@ def _follow(api: Api, runs: dict[str, str], progress: Progress, what: str) -> No
         return all(state in FINISHED for state in states.values())
 
     try:
-        wait_for(have_finished, LANDING_LIMIT, f"the end of {what}", pause=0.7)
+        wait_for(have_finished, RUN_LIMIT, f"the end of {what}", pause=0.7)
     finally:
         progress.end()
     failed = [dag_id for dag_id, state in states.items() if state == "failed"]

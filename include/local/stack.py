@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
+from pathlib import Path
 
 import psutil
 
@@ -23,7 +24,16 @@ from include.local.api import Api, wait_for
 from include.local.postgres import PostgresServer, Role, port_is_free
 
 # Small beside Airflow itself, and enough for the demo and for real files.
-SERVER_OPTIONS = {"shared_buffers": "256MB", "max_wal_size": "2GB", "jit": "off", "log_min_duration_statement": "5s"}
+SERVER_OPTIONS = {
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    "jit": "off",
+    "log_min_duration_statement": "5s",
+    # No value of a row in the server's log: no parameters, no failing statement, no detail of an error.
+    "log_parameter_max_length": "0",
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+}
 
 
 class StackError(RuntimeError):
@@ -58,7 +68,6 @@ def servers() -> list[tuple[settings.Server, PostgresServer]]:
                 folder=settings.LOCAL / "databases" / server.name,
                 port=server.port,
                 major=majors.get(server.name, settings.POSTGRES_MAJOR),
-                superuser_password=server.password,
                 options=SERVER_OPTIONS,
             ),
         )
@@ -75,13 +84,16 @@ def start_databases(names: tuple[str, ...] = ("source", "target", "airflow")) ->
 
     def start_one(pair: tuple[settings.Server, PostgresServer]) -> None:
         server, embedded = pair
-        embedded.start([] if server.user == "postgres" else [Role(server.user, server.password, server.databases)])
-        if server.user == "postgres":
-            embedded.start([Role("postgres", server.password, server.databases)])
+        embedded.start([Role(server.user, server.password, server.databases)])
 
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(start_one, wanted))
-    return [server.name for server, _ in idle]
+    names_begun = [server.name for server, _ in idle]
+    try:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(start_one, wanted))
+    except BaseException:
+        _stop_databases(names_begun)
+        raise
+    return names_begun
 
 
 def start() -> None:
@@ -91,6 +103,7 @@ def start() -> None:
         parts = [airflow.Component(name) for name in airflow.COMPONENTS]
         if all(part.process() and not part.has_old_settings() for part in parts) and _is_healthy(Api()):
             start_databases()
+            make_manifest()
             say(f"stack: runs already, UI on {airflow.UI_URL}")
             return
         if any(part.has_old_settings() for part in parts):
@@ -100,9 +113,10 @@ def start() -> None:
             demand_port(settings.UI_PORT, settings.UI_PORT_VARIABLE, "the Airflow UI")
         if settings.IS_DEMO and not airflow.Component("demo-web").process():
             demand_port(settings.DEMO_WEB_PORT, settings.DEMO_WEB_PORT_VARIABLE, "the demo's web server")
-        started: list[str] = []
+        _check_roots()
+        running = [part for part in parts if part.process()]
+        started = start_databases()
         try:
-            started = start_databases()
             say(f"databases: up after {time.monotonic() - began:.0f} s")
             with ThreadPoolExecutor() as pool:
                 manifest = pool.submit(make_manifest)
@@ -115,7 +129,9 @@ def start() -> None:
             _ensure_pool(api)
         except BaseException:
             say("the start failed: ending what it had begun")
-            airflow.stop()
+            for part in parts:
+                if part not in running:
+                    part.stop()
             _stop_databases(started)
             raise
         say(f"Airflow: healthy after {time.monotonic() - began:.0f} s, UI on {airflow.UI_URL}")
@@ -125,11 +141,12 @@ def stop() -> None:
     """End Airflow and the databases, and whatever they left behind; nothing of this clone runs afterwards."""
     with locked():
         airflow.stop()
-        _stop_databases([server.name for server, _ in servers()])
         left = _leftovers()
         for process in left:
             with contextlib.suppress(psutil.Error):
                 process.kill()
+        psutil.wait_procs(left, timeout=5)
+        _stop_databases([server.name for server, _ in servers()])
         say("stack: stopped")
 
 
@@ -193,8 +210,11 @@ def _migrate_once() -> None:
 def _ensure_pool(api: Api) -> None:
     slots = int(settings.setting("TRANSFER_POOL_SLOTS", "2"))
     pools = {pool["name"]: pool["slots"] for pool in api.get("/pools", limit=100)["pools"]}
+    pool = {"name": "transfer", "slots": slots, "description": "tables that move at the same time"}
     if "transfer" not in pools:
-        api.post("/pools", {"name": "transfer", "slots": slots, "description": "tables that move at the same time"})
+        api.post("/pools", {**pool, "include_deferred": False})
+    elif pools["transfer"] != slots:
+        api.patch("/pools/transfer", {**pool, "include_deferred": False})
 
 
 def _stop_databases(names: list[str]) -> None:
@@ -205,10 +225,24 @@ def _stop_databases(names: list[str]) -> None:
 
 
 def _leftovers() -> list[psutil.Process]:
-    """Return processes that run this clone's Airflow home and outlived their parents."""
+    """Return processes that this stack started and that outlived their parents."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.environ().get("AIRFLOW_HOME") == str(airflow.HOME) and process.pid != psutil.Process().pid:
+            if process.environ().get(airflow.MARK) == str(airflow.HOME):
                 found.append(process)
     return found
+
+
+def _check_roots() -> None:
+    """Refuse a landing root that isn't there, and made-up people among the real ones of an earlier run."""
+    real = settings.LOCAL / "landing-root"
+    if settings.setting("LANDING_ROOT", ""):
+        if "://" not in settings.LANDING_ROOT and not Path(settings.LANDING_ROOT).is_dir():
+            raise StackError(f"LANDING_ROOT={settings.LANDING_ROOT} is no folder")
+        real.write_text(settings.LANDING_ROOT)
+    elif settings.IS_DEMO and real.exists():
+        raise StackError(
+            f"this stack has landed the files of {real.read_text()}: name that folder again with LANDING_ROOT=, "
+            "or remove the stack's data with `make clean`; the demo's made-up rows would mix with the real ones"
+        )

@@ -58,7 +58,7 @@ from include import settings
 POLL = timedelta(seconds=1)
 
 
-def build_group(group_id: str, default_args: dict[str, Any] | None = None) -> TaskGroup:
+def build_group(group_id: str) -> TaskGroup:
     """Return a task group that builds the whole dbt project on the connection target_db, a task a model."""
     group = DbtTaskGroup(
         group_id=group_id,
@@ -86,7 +86,6 @@ def build_group(group_id: str, default_args: dict[str, Any] | None = None) -> Ta
             node_converters=dict.fromkeys((DbtResourceType.MODEL, DbtResourceType.SNAPSHOT), _one_task),
             emit_datasets=False,
         ),
-        default_args=default_args or {},
     )
     tests = _tests_by_model(group.dbt_graph.filtered_nodes)
     for task in group.iter_tasks():

@@ -167,7 +167,7 @@ def test_no_fault_shows_a_reader_half_a_table(
         else:
             proxies = [Proxy(server.port) for server in (source, target)]
             uris = [
-                f"postgresql://postgres:{s.superuser_password}@127.0.0.1:{p.port}/postgres"
+                f"postgresql://superuser:{s.superuser_password}@127.0.0.1:{p.port}/postgres"
                 for s, p in zip(servers, proxies, strict=True)
             ]
 

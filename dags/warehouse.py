@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetAny, Metadata, Param, get_current_context, task
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include import build, landing, status, transfer
 from include.orchestration import DEFAULT_ARGS, connection_uri, landed_asset, landing_dag_id
@@ -28,6 +28,7 @@ Triggered by hand it takes `tables` (patterns such as `retail.*`) and `full` (mo
 
 contracts = landing.contracts()
 landed = [contract for contract in contracts if contract.is_landed]
+ALL_TABLES = sorted({f"{contract.source}.*" for contract in contracts})
 raw = Asset(name="target_db.raw", uri="postgres://target_db/target_db/raw/all", group="warehouse")
 marts = Asset(name="target_db.marts", uri="postgres://target_db/target_db/marts/all", group="warehouse")
 
@@ -41,12 +42,12 @@ with DAG(
     default_args=DEFAULT_ARGS,
     tags=["warehouse", "transfer", "dbt"],
     params={
-        "tables": Param(sorted({f"{c.source}.*" for c in contracts}), type="array", items={"type": "string"}),
+        "tables": Param(ALL_TABLES, type="array", items={"type": "string"}),
         "full": Param(False, type="boolean", description="Move every row, also where changes alone would do"),
     },
 ):
 
-    @task
+    @task(inlets=[marts])
     def plan_transfer(landing_dags: list[str]) -> list[dict[str, Any]]:
         """List the tables to move, once the landing that is under way has ended (for at most ten minutes)."""
         context = get_current_context()
@@ -55,6 +56,15 @@ with DAG(
             context["ti"].get_dr_count(dag_id=dag_id, states=["running"]) for dag_id in landing_dags
         ):
             time.sleep(1)
+        # Landing DAGs end one after the other, and the run that the first of them started has waited for the others.
+        landings = [event.timestamp for events in context["triggering_asset_events"].values() for event in events]
+        built = list(context["inlet_events"][marts].ascending(False).limit(1))
+        read_after = built[0].extra.get("read_after") if built else None
+        if landings and read_after and max(landings) < datetime.fromisoformat(read_after):
+            context["ti"].xcom_push("nothing_new", True)
+            raise AirflowSkipException("the rows that started this run are in the marts already")
+        if context["params"]["tables"] == ALL_TABLES:
+            context["ti"].xcom_push("read_after", datetime.now(UTC).isoformat())
         landing.ensure_tables(landed, connection_uri("source_db"))
         plans = transfer.plan(
             connection_uri("source_db"),
@@ -97,6 +107,8 @@ with DAG(
     def transferred() -> Any:
         """Let go of the moment, and say that every table is across, or which one is not."""
         context = get_current_context()
+        if context["ti"].xcom_pull(task_ids="plan_transfer", key="nothing_new"):
+            raise AirflowSkipException("nothing was to be moved")
         transfer.release_snapshot(connection_uri("target_db"), context["run_id"])
         plans = context["ti"].xcom_pull(task_ids="plan_transfer")
         results = [result for result in context["ti"].xcom_pull(task_ids=["transfer_table"]) if result]
@@ -116,7 +128,8 @@ with DAG(
         """Count the rows of each mart."""
         rows = status.count_marts(connection_uri("target_db"))
         print(status.format_table(["mart", "rows"], [{"mart": name, "rows": count} for name, count in rows.items()]))
-        yield Metadata(marts, rows)
+        read_after = get_current_context()["ti"].xcom_pull(task_ids="plan_transfer", key="read_after")
+        yield Metadata(marts, {"rows": rows, "read_after": read_after})
 
     @task
     def dbt_docs() -> None:

@@ -2,10 +2,12 @@
 
 Cosmos' watcher mode runs a single dbt process (the producer) and gives each model a sensor. As they come, those
 sensors and their separate test tasks occupy a worker twice each, to defer and to resume, and starting a worker costs
-more than building a small model. Here a model's task starts in the triggerer, waits there for the model and its tests,
-and ends there (`start_from_trigger` and `TaskSuccessEvent`, both of Airflow 3). A worker is needed for failures only:
-it fails the task with dbt's message or, on a retry, builds that one model again. For the same reason the producer
-reports the end of each model and of its tests, and not every event of every node.
+more than building a small model. Here a first model's task starts in the triggerer, waits there for the model and its
+tests, and ends there (`start_from_trigger` and `TaskSuccessEvent`, both of Airflow 3). A later model's task, which dbt
+has often built by the time its turn comes, looks in a worker first, because a way through the triggerer takes two
+seconds or three; it waits in the triggerer only if it must. A failure is told, and on a retry that one model built
+again, in a worker. For the same reason the producer reports the end of each model and of its tests, and not every event
+of every node.
 
 What is imported from `cosmos.operators._watcher` is Cosmos' own; requirements.txt pins the version it was read in.
 """
@@ -17,9 +19,11 @@ import functools
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from enum import StrEnum, auto
 from typing import Any, ClassVar
 
 from airflow.sdk import TaskGroup
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import (
     BaseTrigger,
     StartTriggerArgs,
@@ -93,25 +97,89 @@ def build_group(group_id: str) -> TaskGroup:
             task.tests_per_model = tests
             task._make_parse_callable = functools.partial(functools.partial, _report_event, producer=task)
         elif isinstance(task, ModelTask):
-            task.start_from_trigger = True
-            task.start_trigger_args = StartTriggerArgs(
-                trigger_cls=f"{ModelTrigger.__module__}.{ModelTrigger.__qualname__}",
-                trigger_kwargs={
-                    "node": task.model_unique_id,
-                    "has_tests": task.model_unique_id in tests,
-                    "producer": task.producer_task_id,
-                },
-                next_method="execute_complete",
-                next_kwargs=None,
-                timeout=None,
-            )
+            task.has_tests = task.model_unique_id in tests
+            if not any(isinstance(upstream, ModelTask) for upstream in task.upstream_list):
+                task.start_in_triggerer()
     return group
+
+
+class Verdict(StrEnum):
+    """What a model's task does, by what the producer has reported so far."""
+
+    WAIT = auto()
+    SUCCEED = auto()
+    SKIP = auto()
+    FAIL_FOR_GOOD = auto()  # a data test failed: the same rows would fail it again
+    FAIL = auto()
+    FAIL_WITH_PRODUCER = auto()
+    BUILD_ALONE = auto()  # a retry after the producer has ended
+
+
+def judge(status: dict[str, Any] | None, tests: str | None, *, has_tests: bool, over: bool, retried: bool) -> Verdict:
+    """Return the verdict on a model from its reported status, that of its tests, and whether the producer is over."""
+    if over and retried:
+        return Verdict.BUILD_ALONE
+    model = status["status"] if status else None
+    if is_dbt_node_status_skipped(model):
+        return Verdict.SKIP
+    if model and not is_dbt_node_status_success(model):
+        return Verdict.FAIL
+    if model and (not has_tests or is_dbt_node_status_success(tests)):
+        return Verdict.SUCCEED
+    if model and tests:
+        return Verdict.FAIL_FOR_GOOD
+    return Verdict.FAIL_WITH_PRODUCER if over else Verdict.WAIT
 
 
 class ModelTask(DbtRunWatcherOperator):
     """A model with its tests; what a retry runs is `dbt build` of that model alone."""
 
     base_cmd: ClassVar[list[str]] = ["build"]
+    has_tests: bool = False
+
+    def start_in_triggerer(self) -> None:
+        """Wait for the producer's report without a worker from the start."""
+        self.start_from_trigger = True
+        self.start_trigger_args = StartTriggerArgs(
+            trigger_cls=f"{ModelTrigger.__module__}.{ModelTrigger.__qualname__}",
+            trigger_kwargs=self._trigger_arguments(),
+            next_method="execute_complete",
+            next_kwargs=None,
+            timeout=None,
+        )
+
+    def execute(self, context: Any, **_: Any) -> None:
+        """Look what the producer has reported; where that is nothing yet, wait for it in the triggerer."""
+        ti, node = context["ti"], self.model_unique_id
+        verdict = judge(
+            ti.xcom_pull(self.producer_task_id, key=get_status_xcom_key(node)),
+            ti.xcom_pull(self.producer_task_id, key=get_tests_status_xcom_key(node)) if self.has_tests else None,
+            has_tests=self.has_tests,
+            over=is_producer_task_terminated(self._get_producer_task_status(context)),
+            retried=ti.try_number > 1,
+        )
+        if verdict is Verdict.WAIT:
+            self.defer(trigger=ModelTrigger(**self._trigger_arguments()), method_name="execute_complete")
+        elif verdict is Verdict.SKIP:
+            raise AirflowSkipException(f"dbt skipped {node}")
+        elif verdict is Verdict.FAIL_FOR_GOOD:
+            raise AirflowFailException(f"a data test of {node} failed; the log of {self.producer_task_id} says which")
+        elif verdict is not Verdict.SUCCEED:
+            self.execute_complete(context, _FAILURES[verdict])
+
+    def _trigger_arguments(self) -> dict[str, Any]:
+        return {"node": self.model_unique_id, "has_tests": self.has_tests, "producer": self.producer_task_id}
+
+
+# What a worker is told, in Cosmos' words; PRODUCER_SKIPPED is its word for: build this node on its own.
+_FAILURES = {
+    verdict: {"status": EventStatus.FAILED, "reason": reason.value}
+    for verdict, reason in (
+        (Verdict.FAIL, WatcherEventReason.NODE_FAILED),
+        (Verdict.FAIL_WITH_PRODUCER, WatcherEventReason.PRODUCER_FAILED),
+        (Verdict.BUILD_ALONE, WatcherEventReason.PRODUCER_SKIPPED),
+    )
+}
 
 
 def _one_task(*, dag: Any, task_group: Any, node: DbtNode, task_args: dict[str, Any], **_: Any) -> ModelTask:
@@ -178,42 +246,32 @@ class ModelTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event: the task's success or skip, or else what a worker needs to fail it or build it again."""
-        retried = self._ti.try_number > 1
         while True:
             # The producer's state is read first: a report that is missing after the producer has ended won't come.
             over = is_producer_task_terminated(await self._producer_state())
-            if over and retried:
+            verdict = judge(
+                await self._report(get_status_xcom_key(self.node)),
+                await self._report(get_tests_status_xcom_key(self.node)) if self.has_tests else None,
+                has_tests=self.has_tests,
+                over=over,
+                retried=self._ti.try_number > 1,
+            )
+            if verdict is not Verdict.WAIT:
                 break
-            status = await self._report(get_status_xcom_key(self.node))
-            model = status and status.get("status")
-            tests = await self._report(get_tests_status_xcom_key(self.node)) if model and self.has_tests else None
-            if is_dbt_node_status_skipped(model):
-                yield TaskSkippedEvent()
-                return
-            if is_dbt_node_status_success(model) and (not self.has_tests or is_dbt_node_status_success(tests)):
-                yield TaskSuccessEvent()
-                return
-            if tests:
-                # The same rows would fail the same tests again, so no worker and no retry is spent on them.
-                self.log.error("A data test of %s failed; %s says which", self.node, self.producer)
-                yield TaskFailedEvent()
-                return
-            if model and not is_dbt_node_status_success(model):
-                yield self._failure(WatcherEventReason.NODE_FAILED)
-                return
-            if over:
-                yield self._failure(WatcherEventReason.PRODUCER_FAILED)
-                return
             await asyncio.sleep(POLL.total_seconds())
-        yield self._failure(WatcherEventReason.PRODUCER_SKIPPED)  # Cosmos' word for: build this node on its own
+        if verdict is Verdict.SUCCEED:
+            yield TaskSuccessEvent()
+        elif verdict is Verdict.SKIP:
+            yield TaskSkippedEvent()
+        elif verdict is Verdict.FAIL_FOR_GOOD:
+            self.log.error("A data test of %s failed; the log of %s says which", self.node, self.producer)
+            yield TaskFailedEvent()
+        else:
+            yield TriggerEvent(_FAILURES[verdict])  # type: ignore[no-untyped-call]
 
     @property
     def _ti(self) -> Any:
         return self.task_instance
-
-    @staticmethod
-    def _failure(reason: WatcherEventReason) -> TriggerEvent:
-        return TriggerEvent({"status": EventStatus.FAILED, "reason": reason.value})  # type: ignore[no-untyped-call]
 
     async def _report(self, key: str) -> Any:
         from airflow.sdk.execution_time.xcom import XCom

@@ -6,38 +6,46 @@ snapshot, however old its id. So a transaction that was open during the last rea
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from psycopg import sql
 
 from include.transfer.both import ask_both
 from include.transfer.catalog import Table
-from include.transfer.names import TableName
 from include.transfer.session import Connection, query
 from include.transfer.stream import Progress, copy_statements, pump
 
 
-def current_watermark(source: Connection) -> str:
-    """Return the open snapshot of the source as a watermark.
+@dataclass(frozen=True)
+class Moment:
+    """A snapshot of the source: what it covers, as a watermark to keep, and the rows it shows but doesn't cover."""
+
+    watermark: str
+    before: str  # transactions from this one on are not covered, or wrote on another server
+    condition: sql.Composed | None  # for the rows that it covers; None when those are all that it shows
+
+
+def current_moment(source: Connection, column: str) -> Moment:
+    """Return the open snapshot of the source; `column` holds the rows' transactions.
 
     A hot standby doesn't list the transactions that run on its primary, so there only what ended before the oldest of
-    them counts as seen.
+    them counts as seen. Rows of transactions that this server has yet to number were written on another one, before a
+    dump was restored here: they count as seen, and as rows of long ago.
     """
     [(snapshot, standby)] = query(source, "select pg_current_snapshot()::text, pg_is_in_recovery()")
-    oldest = snapshot.split(":")[0]
-    return f"{oldest}:{oldest}:" if standby else snapshot
-
-
-def covered(column: str, watermark: str) -> sql.Composed:
-    """Return the condition for rows that the watermark covers: on a primary, all that its snapshot shows."""
-    return sql.SQL("pg_visible_in_snapshot({}, {}::pg_snapshot) is not false").format(
-        sql.Identifier(column), sql.Literal(watermark)
+    oldest, unborn, _ = snapshot.split(":")
+    if not standby:
+        return Moment(snapshot, unborn, None)
+    condition = sql.SQL("({0} < {1}::xid8 or {0} >= {2}::xid8) is not false").format(
+        sql.Identifier(column), sql.Literal(oldest), sql.Literal(unborn)
     )
+    return Moment(f"{oldest}:{oldest}:", oldest, condition)
 
 
-def committed_between(column: str, old: str, new: str) -> sql.Composed:
-    """Return the condition for rows that the watermark `new` covers and `old` did not."""
-    name = sql.Identifier(column)
-    return sql.SQL("{} >= {}::xid8 and not pg_visible_in_snapshot({}, {}::pg_snapshot) and {}").format(
-        name, sql.Literal(old.split(":")[0]), name, sql.Literal(old), covered(column, new)
+def committed_between(column: str, old: str, moment: Moment) -> sql.Composed:
+    """Return the condition for rows that the moment covers and the watermark `old` did not."""
+    return sql.SQL("{0} >= {1}::xid8 and {0} < {2}::xid8 and not pg_visible_in_snapshot({0}, {3}::pg_snapshot)").format(
+        sql.Identifier(column), sql.Literal(old.split(":")[0]), sql.Literal(moment.before), sql.Literal(old)
     )
 
 
@@ -45,23 +53,24 @@ def bring_up_to_date(
     source: Connection,
     target: Connection,
     table: Table,
-    store: TableName,
     existing: Table,
     old: str,
-    new: str,
+    moment: Moment,
     progress: Progress,
 ) -> tuple[int, int, int] | None:
-    """Add what was committed between two watermarks; return rows in the target, rows added and bytes.
+    """Add what was committed between a watermark and a moment; return rows in the target, rows added and bytes.
 
     Returns None when the counts differ afterwards: then rows were deleted, or written with another transaction's id.
     """
-    out, into = copy_statements(table, store, committed_between(table.xid_column, old, new))
+    store = existing.stores[0] if existing.stores else existing.name
+    out, into = copy_statements(table, store, committed_between(table.xid_column, old, moment))
     added, size = pump(source, out, target, into, progress)
-    count = sql.SQL("select count(*) from {} where {}")
+    count = sql.SQL("select count(*) from {}{}")
+    covered = sql.SQL("") if moment.condition is None else sql.SQL(" where {}").format(moment.condition)
     (in_source,), (rows,) = ask_both(
         source,
-        count.format(table.name.identifier, covered(table.xid_column, new)),
+        count.format(table.name.identifier, covered),
         target,
-        count.format(existing.name.identifier, sql.Literal(True)),
+        count.format(existing.name.identifier, sql.SQL("")),
     )
     return (rows, added, size) if rows == in_source else None

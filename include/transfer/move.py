@@ -96,7 +96,9 @@ def _move(
     name = TableName.parse(plan.target)
     ensure_schema(target, name.schema)
     with reading(source, snapshot):
-        table, origin, watermark, type_notes = _read_source(source, target, plan)
+        table, origin, type_notes = _read_source(source, target, plan)
+        moment = append.current_moment(source, table.xid_column) if table.xid_column else None
+        covered = moment.condition if moment is not None else None
         with target.transaction():
             _lock_out_other_runs(target, plan.target)
             refresh.sweep(target, name)
@@ -109,18 +111,20 @@ def _move(
                 notes = find_changes(target, table, existing, known, same)
                 if same and known is not None and not notes and not plan.forced and plan.mode != "full":
                     with target.transaction():
-                        moved = _bring_up_to_date(source, target, table, existing, plan, known, watermark, progress)
+                        moved = _bring_up_to_date(source, target, table, existing, plan, known, moment, progress)
                         if isinstance(moved, Outcome):
                             outcome = moved
                         else:
                             notes.append(f"refreshed in full: {moved}")
                             raise psycopg.Rollback
             if outcome is None:
-                outcome = _refresh(source, target, table, existing, name, watermark, progress)
+                loaded = refresh.load(source, target, table, name, existing, covered, progress)
+                outcome = Outcome(
+                    "full", loaded.rows, loaded.rows, loaded.bytes, "counted", loaded.notes, loaded.stores
+                )
             outcome.notes[:0] = type_notes + notes
             if verify:
-                where = append.covered(table.xid_column, watermark) if watermark is not None else None
-                verification.verify(source, target, table, outcome.stores or [name], where)
+                verification.verify(source, target, table, outcome.stores or [name], covered)
                 outcome.verdict = "verified"
             if outcome.mode == "full":
                 advance_sequences(source, target, outcome.stores or [name], name, table)
@@ -138,7 +142,7 @@ def _move(
                 bytes=outcome.bytes,
                 seconds=round(time.monotonic() - started, 3),
                 verdict=outcome.verdict,
-                watermark=watermark,
+                watermark=moment.watermark if moment is not None else None,
                 notes=tuple(outcome.notes),
             )
             columns = {c.name: c.number for c in table.columns}
@@ -148,15 +152,15 @@ def _move(
                 run_id=run_id,
                 snapshot=snapshot,
                 started_at=started_at,
-                standing=audit.Standing(origin, columns, watermark),
+                standing=audit.Standing(origin, columns, result.watermark),
             )
     if outcome.stores:
         _analyze(target, name)
     return result
 
 
-def _read_source(source: Connection, target: Connection, plan: TablePlan) -> tuple[Table, str, str | None, list[str]]:
-    """Return the source table, a name for it that no other table shares, the snapshot as a watermark, and notes.
+def _read_source(source: Connection, target: Connection, plan: TablePlan) -> tuple[Table, str, list[str]]:
+    """Return the source table, a name for it that no other table shares, and notes.
 
     Its types exist in the target afterwards.
     """
@@ -176,7 +180,7 @@ def _read_source(source: Connection, target: Connection, plan: TablePlan) -> tup
         checks = tuple(c for c in table.constraints if c.kind == "c")
         table = replace(table, constraints=checks, indexes=tuple(i for i in table.indexes if not i.unique))
     notes = ensure_types(source, target, table, prefix)
-    return table, f"{system}/{oid}", append.current_watermark(source) if table.xid_column else None, notes
+    return table, f"{system}/{oid}", notes
 
 
 def _existing(target: Connection, source: Connection, name: TableName) -> Table | None:
@@ -191,17 +195,16 @@ def _bring_up_to_date(
     existing: Table,
     plan: TablePlan,
     known: audit.Standing,
-    watermark: str | None,
+    moment: append.Moment | None,
     progress: Progress,
 ) -> Outcome | str:
     """Move only what changed, or return why the table must be refreshed in full."""
     # readers go on; nobody else writes, and nobody switches the table's storage
     target.execute(sql.SQL("lock table only {} in share row exclusive mode").format(existing.name.identifier))
     if plan.mode == "append":
-        if known.watermark is None or watermark is None:
+        if known.watermark is None or moment is None:
             return "there is no watermark"
-        store = existing.stores[0] if existing.stores else existing.name
-        added = append.bring_up_to_date(source, target, table, store, existing, known.watermark, watermark, progress)
+        added = append.bring_up_to_date(source, target, table, existing, known.watermark, moment, progress)
         if added is None:
             return "rows were deleted or changed since the last run"
         return Outcome("append", *added, "counted", [])
@@ -213,20 +216,6 @@ def _bring_up_to_date(
     if isinstance(compared, str):
         return compared
     return Outcome("key", compared.rows, compared.changed, compared.bytes, "counted", [])
-
-
-def _refresh(
-    source: Connection,
-    target: Connection,
-    table: Table,
-    existing: Table | None,
-    name: TableName,
-    watermark: str | None,
-    progress: Progress,
-) -> Outcome:
-    where = append.covered(table.xid_column, watermark) if watermark is not None else None
-    loaded = refresh.load(source, target, table, name, existing, where, progress)
-    return Outcome("full", loaded.rows, loaded.rows, loaded.bytes, "counted", loaded.notes, loaded.stores)
 
 
 def _lock_out_other_runs(target: Connection, table: str) -> None:

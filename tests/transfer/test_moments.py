@@ -100,6 +100,16 @@ def test_rows_deleted_from_an_appended_table_go_by_a_full_refresh(source_uri: st
     assert any("deleted or changed" in note for note in done.notes)
 
 
+def test_rows_of_a_restored_dump_travel_though_their_transactions_are_unknown_here(
+    source_uri: str, target_uri: str
+) -> None:
+    execute(source_uri, *LANDED, "insert into retail.events values (1, 'restored', '900000000000'), (2, 'null', null)")
+    assert move(source_uri, target_uri)["retail.events"].rows == 2
+    execute(source_uri, "insert into retail.events (id) values (3)")
+    done = move(source_uri, target_uri)["retail.events"]
+    assert (done.mode, done.rows, done.rows_changed) == ("append", 3, 1)
+
+
 def test_tasks_share_the_moment_of_a_keeper(source_uri: str, target_uri: str) -> None:
     execute(source_uri, *LANDED, "insert into retail.account values (1, 1)")
     plans = plan(source_uri, target_uri)

@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import DAG, Asset, AssetAny, Metadata, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from include import build, landing, status, transfer
+from include import build, landing, settings, status, transfer
 from include.orchestration import DEFAULT_ARGS, connection_uri, landed_asset, landing_dag_id
 from include.orchestration.dbt import build_group
 
@@ -72,6 +72,7 @@ with DAG(
             include=context["params"]["tables"],
             full=context["params"]["full"],
             schema_prefix="raw_",
+            modes=transfer.read_modes(settings.TRANSFER_MODES),
         )
         for plan in plans:
             print(f"{plan.source}: {plan.mode}, {plan.reason}")

@@ -96,6 +96,9 @@ PGADMIN_PORT = port_setting("PGADMIN_PORT", 16543)  # in Docker only
 # "immediately": landing DAGs run once as soon as they are first switched on, then by their schedules
 RUN_AT_FIRST_START = setting("FIRST_RUN", "scheduled") == "immediately"
 
+# how tables travel where the transfer's own choice is not wanted: pattern=mode, ..., as in sales.*=full
+TRANSFER_MODES = setting("TRANSFER_MODES", "")
+
 # what the stack without Docker keeps: databases, logs, demo files
 LOCAL = (PROJECT / Path(setting("LOCAL_ROOT", ".local")).expanduser()).resolve()
 CONTRACTS = PROJECT / "include" / "contracts"

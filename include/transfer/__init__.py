@@ -7,7 +7,7 @@ from include.transfer.audit import ensure_audit
 from include.transfer.cli import add_commands
 from include.transfer.move import transfer_table
 from include.transfer.names import SnapshotLostError, TablePlan, TransferError, TransferResult
-from include.transfer.planning import plan
+from include.transfer.planning import plan, read_modes
 from include.transfer.snapshot import held_snapshot, hold_snapshot, release_snapshot, shared_snapshot
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "held_snapshot",
     "hold_snapshot",
     "plan",
+    "read_modes",
     "release_snapshot",
     "shared_snapshot",
     "transfer_table",

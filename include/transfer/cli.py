@@ -9,11 +9,11 @@ import threading
 import time
 import uuid
 from collections.abc import Sequence
-from typing import cast, get_args
+from typing import get_args
 
-from include.settings import connection_uri
+from include.settings import TRANSFER_MODES, connection_uri
 from include.transfer.names import Mode, TablePlan, TransferError, TransferResult
-from include.transfer.planning import plan
+from include.transfer.planning import plan, read_modes
 from include.transfer.run import run_transfer
 
 
@@ -41,7 +41,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         metavar="PATTERN=MODE",
         action="append",
         default=[],
-        help=f"how to move tables of a pattern: {', '.join(get_args(Mode))}; repeatable, the first match counts",
+        help=f"how to move tables of a pattern: {', '.join(get_args(Mode))}; repeatable, the first match counts"
+        " (default for the project's own databases: TRANSFER_MODES)",
     )
     parser.add_argument("--views", action="store_true", help="move views too, as tables")
     parser.add_argument("--verify", action="store_true", help="compare checksums of every column as well as row counts")
@@ -65,7 +66,7 @@ def _transfer(args: argparse.Namespace) -> int:
             exclude=exclude,
             full=args.full,
             schema_prefix=prefix,
-            modes=_modes(args.mode),
+            modes=read_modes(",".join(args.mode) or (TRANSFER_MODES if own else "")),
             views=args.views,
         )
         if args.plan or not plans:
@@ -98,16 +99,6 @@ def _transfer(args: argparse.Namespace) -> int:
     for failure in failed:
         _complain(str(failure))
     return 1 if failed else 0
-
-
-def _modes(pairs: Sequence[str]) -> dict[str, Mode]:
-    modes = {}
-    for pair in pairs:
-        pattern, _, mode = pair.rpartition("=")
-        if not pattern or mode not in get_args(Mode):
-            raise TransferError(f"--mode {pair}: write PATTERN=MODE, MODE one of {', '.join(get_args(Mode))}")
-        modes[pattern] = cast(Mode, mode)
-    return modes
 
 
 def _complain(message: str) -> int:

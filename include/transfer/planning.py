@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import cast, get_args
 
 import psycopg
 
@@ -36,6 +37,17 @@ def plan(
             return _plan(source, target, include, exclude, full, schema_prefix, modes or {}, views)
         except psycopg.Error as error:
             raise TransferError(f"can't plan: {safe_message(error)}: run it again") from None
+
+
+def read_modes(text: str) -> dict[str, Mode]:
+    """Read `pattern=mode, ...` as an override for `plan`. TransferError quotes the part that is none."""
+    modes: dict[str, Mode] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        pattern, _, mode = part.rpartition("=")
+        if not pattern.strip() or mode.strip() not in get_args(Mode):
+            raise TransferError(f"mode {part!r}: write PATTERN=MODE, MODE one of {', '.join(get_args(Mode))}")
+        modes[pattern.strip()] = cast(Mode, mode.strip())
+    return modes
 
 
 def _plan(

@@ -80,6 +80,7 @@ class _Load:
     wanted: Table
     where: sql.Composable | None
     progress: Progress
+    parts: int
 
 
 def load(
@@ -96,8 +97,8 @@ def load(
     `where` leaves out rows that the table's watermark doesn't cover yet. In the end the table exists, empty or with
     its old rows when there are stores to switch to.
     """
-    task = _Load(table, table if existing is None else _merged(table, existing), where, progress)
     ranges = _ranges(source, table)
+    task = _Load(table, table if existing is None else _merged(table, existing), where, progress, len(ranges))
     if len(ranges) == 1 and existing is None:
         notes = create_table(target, name, table, as_store=False)
         rows, size, more = _fill(source, target, task, name, None, named=True)
@@ -174,6 +175,11 @@ def _fill(
     rows, size = pump(source, out, target, into, task.progress)
     target.execute("set local maintenance_work_mem = '256MB'")
     notes = add_keys_and_indexes(target, store, task.wanted, named=named)
+    target.execute(  # a share of the rows, a share of the sample
+        "select set_config('default_statistics_target',"
+        " greatest(10, current_setting('default_statistics_target')::int / %s)::text, true)",
+        [task.parts],
+    )
     target.execute(sql.SQL("analyze {}").format(store.identifier))
     return rows, size, notes
 

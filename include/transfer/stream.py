@@ -77,30 +77,29 @@ def _copied(cursor: psycopg.Cursor[tuple[object, ...]]) -> int:
     return result.command_tuples
 
 
-def _batches(source: Connection, out: sql.Composable, sent: list[int]) -> Generator[tuple[int, bytes], None, None]:
+def _batches(source: Connection, out: sql.Composable, sent: list[int]) -> Generator[tuple[int, bytearray], None, None]:
     """Yield (rows, bytes) batches; at the end append the server's own count of rows to `sent`."""
     pgconn = source.pgconn
     result = pgconn.exec_(out.as_bytes(source))
     if result.status != ExecStatus.COPY_OUT:
         raise error_from_result(result)
     get, socket = pgconn.get_copy_data, pgconn.socket
-    batch: list[memoryview] = []
-    size = 0
+    batch, rows = bytearray(), 0
     while True:
         length, data = get(1)
         if length > 0:
-            batch.append(data)
-            size += length
-            if size >= BATCH:
-                yield len(batch), b"".join(batch)
-                batch, size = [], 0
+            batch += data
+            rows += 1
+            if len(batch) >= BATCH:
+                yield rows, batch
+                batch, rows = bytearray(), 0
         elif length == 0:
             select.select([socket], [], [])
             pgconn.consume_input()
         else:
             break
     if batch:
-        yield len(batch), b"".join(batch)
+        yield rows, batch
     end = pgconn.get_result()
     if end is None or end.status != ExecStatus.COMMAND_OK:
         raise psycopg.OperationalError("the connection was lost") if end is None else error_from_result(end)

@@ -19,6 +19,7 @@ from include.transfer import (
     held_snapshot,
     hold_snapshot,
     plan,
+    read_modes,
     release_snapshot,
     shared_snapshot,
     transfer_table,
@@ -108,6 +109,19 @@ def test_rows_of_a_restored_dump_travel_though_their_transactions_are_unknown_he
     execute(source_uri, "insert into retail.events (id) values (3)")
     done = move(source_uri, target_uri)["retail.events"]
     assert (done.mode, done.rows, done.rows_changed) == ("append", 3, 1)
+
+
+def test_the_choice_of_a_mode_can_be_overridden_by_pattern(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, *LANDED, "create table plain (v int)")
+    modes = read_modes("retail.e*=full, retail.*=key")
+    planned = {p.source: p for p in plan(source_uri, target_uri, include=["retail.*"], modes=modes)}
+    assert planned["retail.events"].mode == "full" and "configured" in planned["retail.events"].reason
+    assert "later runs key comparison: configured" in planned["retail.account"].reason
+    with pytest.raises(TransferError, match=r"public.plain: mode key is configured, but .* no key"):
+        plan(source_uri, target_uri, modes=read_modes("*.plain=key"))
+    for text in ("retail.*", "=full", "retail.*=fast"):
+        with pytest.raises(TransferError, match="write PATTERN=MODE"):
+            read_modes(text)
 
 
 def test_tasks_share_the_moment_of_a_keeper(source_uri: str, target_uri: str) -> None:

@@ -98,7 +98,7 @@ def choose_mode(
     offered = {"append": bool(table.xid_column), "key": bool(table.key), "full": True}
     if override is not None and not offered[override]:
         lacking = {"append": "a column `xid8 default pg_current_xact_id()`", "key": "a key that no row lacks"}[override]
-        raise TransferError(f"{table.name}: mode {override} is configured, but the table has no {lacking}")
+        raise TransferError(f"{table.name}: mode {override} is configured, but the table lacks {lacking}")
     if full:
         return "full", "full refresh: asked for"
     if override == "full":

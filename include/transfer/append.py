@@ -60,17 +60,28 @@ def bring_up_to_date(
 ) -> tuple[int, int, int] | None:
     """Add what was committed between a watermark and a moment; return rows in the target, rows added and bytes.
 
-    Returns None when the counts differ afterwards: then rows were deleted, or written with another transaction's id.
+    Both sides count all their rows, and the source's scan for that also tells between which places the new ones lie,
+    which is near the end of an append-only table. Returns None when the counts differ afterwards: then rows were
+    deleted, or written with another transaction's id.
     """
-    store = existing.stores[0] if existing.stores else existing.name
-    out, into = copy_statements(table, store, committed_between(table.xid_column, old, moment))
-    added, size = pump(source, out, target, into, progress)
-    count = sql.SQL("select count(*) from {}{}")
+    new = committed_between(table.xid_column, old, moment)
     covered = sql.SQL("") if moment.condition is None else sql.SQL(" where {}").format(moment.condition)
-    (in_source,), (rows,) = ask_both(
-        source,
-        count.format(table.name.identifier, covered),
-        target,
-        count.format(existing.name.identifier, sql.SQL("")),
+    ends = sql.SQL(
+        "select count(*), (min(ctid) filter (where {0}))::text, (max(ctid) filter (where {0}))::text from {1}{2}"
     )
+    (in_source, first, last), (in_target,) = ask_both(
+        source,
+        ends.format(new, table.name.identifier, covered),
+        target,
+        sql.SQL("select count(*) from {}").format(existing.name.identifier),
+    )
+    added, size = 0, 0
+    if first is not None:
+        store = existing.stores[0] if existing.stores else existing.name
+        between = sql.SQL("ctid >= {}::tid and ctid <= {}::tid and {}").format(
+            sql.Literal(first), sql.Literal(last), new
+        )
+        out, into = copy_statements(table, store, between)
+        added, size = pump(source, out, target, into, progress)
+    rows = in_target + added
     return (rows, added, size) if rows == in_source else None

@@ -15,10 +15,10 @@ from include.transfer.session import Connection
 class Reading:
     """The rows of a query, read by a thread of its own so that two servers work at the same time."""
 
-    def __init__(self, connection: Connection, statement: sql.Composed, *args: Any) -> None:
+    def __init__(self, connection: Connection, statement: sql.Composed) -> None:
         self._rows: queue.Queue[tuple[Any, ...] | BaseException | None] = queue.Queue(maxsize=8)
         self._abandoned = threading.Event()
-        self._thread = threading.Thread(target=self._read, args=(connection, statement, args), daemon=True)
+        self._thread = threading.Thread(target=self._read, args=(connection, statement), daemon=True)
         self._thread.start()
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
@@ -32,10 +32,10 @@ class Reading:
         self._abandoned.set()
         self._thread.join()
 
-    def _read(self, connection: Connection, statement: sql.Composed, args: tuple[Any, ...]) -> None:
+    def _read(self, connection: Connection, statement: sql.Composed) -> None:
         try:
             with connection.cursor() as cursor:
-                for row in cursor.stream(statement, args or None, binary=True):
+                for row in cursor.stream(statement, binary=True):
                     if not self._put(row):
                         return
             self._put(None)

@@ -96,7 +96,8 @@ select a.attrelid, a.attnum::int, a.attname, t.typtype::text, t.oid::bigint, tn.
     element.typname, en.nspname, coalesce(element.typtype, t.typtype)::text,
     exists (select from pg_depend e where e.classid = 'pg_type'::regclass and e.objid = coalesce(element.oid, t.oid)
         and e.deptype = 'e'),
-    a.attnotnull,
+    a.attnotnull and not exists (select from pg_constraint n where n.conrelid = a.attrelid and n.contype = 'n'
+        and not n.convalidated and n.conkey = array[a.attnum]),
     a.attidentity <> '' or exists (select from pg_depend o join pg_class s on s.oid = o.objid and s.relkind = 'S'
         where o.classid = 'pg_class'::regclass and o.refclassid = 'pg_class'::regclass and o.refobjid = a.attrelid
         and o.refobjsubid = a.attnum and o.deptype in ('a', 'i')),
@@ -130,7 +131,7 @@ _CONSTRAINTS = """
 select conrelid, conname, contype::text, pg_get_constraintdef(oid),
     array(select attname::text from unnest(conkey) with ordinality k(num, place)
         join pg_attribute a on a.attrelid = conrelid and a.attnum = k.num order by place)
-from pg_constraint where conrelid = any(%(oids)s) and contype in ('p', 'u', 'c')
+from pg_constraint where conrelid = any(%(oids)s) and contype in ('p', 'u', 'c') and convalidated
 order by conrelid, contype <> 'p', conname
 """
 
@@ -155,7 +156,9 @@ select distinct on (i.indrelid) i.indrelid,
 from pg_index i
 where i.indrelid = any(%(oids)s) and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null
 and i.indexprs is null and not exists (select from unnest(i.indkey[0:i.indnkeyatts - 1]) num
-    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = num where not a.attnotnull or a.attgenerated <> '')
+    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = num where not a.attnotnull or a.attgenerated <> ''
+    or exists (select from pg_constraint n where n.conrelid = i.indrelid and n.contype = 'n' and not n.convalidated
+        and n.conkey = array[num]))
 order by i.indrelid, not i.indisprimary, i.indnkeyatts, i.indexrelid
 """
 

@@ -132,14 +132,16 @@ def _differences(
         return None
     if not differing:
         return found
+    parts["differing"] = sql.Literal("{" + ",".join(map(str, differing)) + "}")
     statement = sql.SQL(
         "select number / {chunk}, string_agg(int8send(hash) || tidsend(ctid), ''::bytea)"
-        " from (select {number} as number, {row} as hash, ctid from {table} where {number} = any(%s)) differing"
+        " from (select {number} as number, {row} as hash, ctid from {table}"
+        " where {number} = any({differing}::int[])) differing"
         " group by 1 order by 1"
     )
     for ours, theirs in side_by_side(
-        Reading(source, statement.format(**parts, table=table.name.identifier), list(differing)),
-        Reading(target, statement.format(**parts, table=existing.name.identifier), list(differing)),
+        Reading(source, statement.format(**parts, table=table.name.identifier)),
+        Reading(target, statement.format(**parts, table=existing.name.identifier)),
     ):
         at_source, at_target = (_unpack(each[0] if each else b"") for each in (ours, theirs))
         found.bytes += len(ours[0]) if ours else 0

@@ -7,6 +7,7 @@ ahead. Left out, each for a reason:
 - generation expressions: the value arrives as the source computed it, so it can't differ here
 - defaults that call a function: rows arrive complete, and nextval or now() belong to the application that writes
 - partitions and inheritance: the target table holds all that a select from the source table returns
+- checks and NOT NULL that are NOT VALID: rows need not obey them
 - checks, indexes and domain checks that need a function or operator class the target lacks; a note names each
 """
 

@@ -135,7 +135,10 @@ def _domain(
     base = _spell(source, found.base, found.base_typmod, prefix)
     not_null = sql.SQL(" not null" if found.not_null else "")
     target.execute(sql.SQL("create domain {} as {}{}").format(name, base, not_null))
-    checks = "select conname, pg_get_constraintdef(oid) from pg_constraint where contypid = %s and contype = 'c'"
+    checks = (
+        "select conname, pg_get_constraintdef(oid) from pg_constraint"
+        " where contypid = %s and contype = 'c' and convalidated"
+    )
     for check, definition in query(source, checks, found.oid):
         statement = sql.SQL("alter domain {} add constraint {} {}").format(
             name, sql.Identifier(check), sql.SQL(definition)

@@ -51,6 +51,11 @@ SHAPES = {
         "create table generated (id int primary key, twice int generated always as (id * 2) stored)",
         "insert into generated select i from generate_series(1, 5) i",
     ],
+    "public.unchecked": [
+        "create table unchecked (id int primary key, v int)",
+        "insert into unchecked values (1, -1)",
+        "alter table unchecked add constraint above check (v > 0) not valid",
+    ],
     "public.indexed": [
         "create function odd(int) returns int immutable language sql as 'select $1 % 2'",
         "create table indexed (id int primary key, a int default 3, b text collate \"C\" not null default 'x'"
@@ -77,7 +82,11 @@ def test_every_shape_arrives(versions: str, source_uri: str, target_uri: str, ol
             if table != "public.no_columns":
                 assert texts(source, table) == texts(target, table), table
         assert rows(target, "select count(*) from no_columns") == [(1,)]
-        execute(source, "insert into serials (v) values ('later')")
+        execute(
+            source,
+            "insert into serials (v) values ('later')",
+            """update "Odd ""name"" é😀"."ta.ble $1 %s" set "%(x)s" = 7""",
+        )
     move(source, target, full=True)
     execute(target, "insert into serials (v) values ('written in the target')")
     assert rows(target, "select max(id) from serials") == [(10,)]
@@ -88,6 +97,26 @@ def test_every_shape_arrives(versions: str, source_uri: str, target_uri: str, ol
     assert any("odd" in note for note in done["public.indexed"].notes) or done["public.indexed"].mode == "key"
     with pytest.raises(psycopg.errors.CheckViolation):
         execute(target, "insert into indexed (id, b) values (2, '')")
+
+
+def test_what_only_the_newest_servers_have_arrives(source_uri: str, target_uri: str) -> None:
+    execute(
+        source_uri,
+        "create table computed (id int primary key, twice int generated always as (id * 2) virtual)",
+        "insert into computed select generate_series(1, 5)",
+        "create table unchecked (id int primary key, v int check (v > 0) not enforced, w int)",
+        "insert into unchecked values (1, -1, null)",
+        "alter table unchecked add constraint there not null w not valid",
+    )
+    for _ in range(2):
+        move(source_uri, target_uri)
+        for table in ("computed", "unchecked"):
+            assert texts(source_uri, table) == texts(target_uri, table)
+        execute(
+            source_uri,
+            "update computed set id = 50 where id = 5",
+            "insert into unchecked select max(id) + 1, -2, 1 from unchecked",
+        )
 
 
 def test_a_value_of_200_mb_arrives(source_uri: str, target_uri: str) -> None:

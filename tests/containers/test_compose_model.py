@@ -136,6 +136,12 @@ def test_the_first_start_makes_the_demo_unless_files_or_source_are_ones_own(
         assert setup[name] in targets("scheduler"), "files are made where nothing is mounted"
 
 
+def test_nothing_runs_as_root_in_the_projects_image() -> None:
+    dockerfile = (settings.PROJECT / "Dockerfile").read_text()
+    assert re.findall(r"^USER (\w+)$", dockerfile, re.M)[-1:] == ["astro"]
+    assert not [name for name, service in SERVICES.items() if "user" in service]
+
+
 def test_a_landing_folder_of_ones_own_is_mounted() -> None:
     services = merged({"LANDING_ROOT": "/data/in"})["services"]
     for name in (*AIRFLOW, "setup"):

@@ -38,15 +38,19 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def uri(server: settings.Server, user: str, database: str) -> str:
+    """Return the libpq URI by which the containers reach a server."""
+    return f"postgresql://{user}:{quote(server.password, safe='')}@{HOSTS[server]}:5432/{database}"
+
+
 def setup() -> None:
     """Make roles and databases, what the demo reads and the dbt manifest where they are missing. Safe to repeat.
 
     Raises SetupError.
     """
     for server, host in HOSTS.items():
-        superuser = f"postgresql://postgres:{quote(server.password, safe='')}@{host}:5432/postgres"
         try:
-            ensure_role(superuser, Role(server.user, server.password, server.databases))
+            ensure_role(uri(server, "postgres", "postgres"), Role(server.user, server.password, server.databases))
         except psycopg.OperationalError as error:
             raise SetupError(
                 f"{host}: {error}\nIts data keeps the password that it was made with: set that one again with "
@@ -58,7 +62,7 @@ def setup() -> None:
                 f"{folder}: the user astro (id {os.getuid()}, group {os.getgid()}) can't write there. Give the folder "
                 "of your machine that is mounted there to that user or group, or let everybody write: chmod -R a+rwX"
             )
-    prepare_demo()
+    prepare_demo(uri(settings.SOURCE, settings.SOURCE.user, settings.SOURCE.databases[0]))
     make_manifest()
 
 

@@ -150,7 +150,7 @@ def stop() -> None:
         say("stack: stopped")
 
 
-def prepare_demo() -> None:
+def prepare_demo(source_uri: str = settings.SOURCE.uri()) -> None:
     """Make what the demo reads, unless it was made before: landing files, applications' tables, the schools file."""
     from include import demo
 
@@ -158,7 +158,7 @@ def prepare_demo() -> None:
     if settings.IS_DEMO and not done.exists():
         demo.make_landing_files(settings.LANDING_ROOT)
         demo.make_schools_file(settings.DEMO_WEB / "learning_modality.csv")
-        demo.make_tables(settings.connection_uri("source_db"))
+        demo.make_tables(source_uri)
         done.touch()
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -90,17 +94,61 @@ def test_the_image_holds_a_manifest_and_folders_of_astros_where_volumes_are_moun
         assert all(any(f"{folder}/".startswith(f"{place}/") for folder in folders) for place in ours), name
 
 
-def test_a_landing_folder_of_ones_own_is_mounted_and_is_no_demo() -> None:
-    demo = SERVICES["scheduler"]["environment"]
-    assert demo["LANDING_ROOT"] == ""  # unset, so that settings.IS_DEMO holds and the folder is below LOCAL_ROOT
-    assert demo["SCHOOLS_URL"] == "http://demo-web:8080/learning_modality.csv"
+def read_settings(service: str, variables: dict[str, str]) -> dict[str, Any]:
+    """Return what include.settings makes of the environment that a service gets."""
+    code = (
+        "import json; from include import settings; "
+        "print(json.dumps({name: getattr(settings, name) for name in ('IS_DEMO', 'LANDING_ROOT', 'ARCHIVE_ROOT')}"
+        " | {'SCHOOLS_URL': settings.setting('SCHOOLS_URL', '')}))"
+    )
+    environment = {**merged(variables)["services"][service]["environment"], "DOTENV": os.devnull}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=settings.PROJECT, env=environment, capture_output=True, text=True, check=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+OWN_SOURCE = {"AIRFLOW_CONN_SOURCE_DB": "postgresql://me:secret@db.example.com/shop"}
+OWN_FILES = {"LANDING_ROOT": "/data/in"}
+OWN_URL = {"SCHOOLS_URL": "https://example.com/schools.csv"}
+DEMO_URL = "http://demo-web:8080/learning_modality.csv"
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_demo", "url"),
+    [
+        ({}, True, DEMO_URL),
+        (OWN_URL, True, OWN_URL["SCHOOLS_URL"]),
+        (OWN_SOURCE, False, ""),
+        (OWN_FILES, False, ""),
+        (OWN_FILES | OWN_URL, False, OWN_URL["SCHOOLS_URL"]),
+    ],
+)
+def test_the_first_start_makes_the_demo_unless_files_or_source_are_ones_own(
+    variables: dict[str, str], is_demo: bool, url: str
+) -> None:
+    setup, scheduler = read_settings("setup", variables), read_settings("scheduler", variables)
+    assert setup["IS_DEMO"] is is_demo
+    assert scheduler["SCHOOLS_URL"] == url
+    for name in ("LANDING_ROOT", "ARCHIVE_ROOT"):
+        assert setup[name] == scheduler[name]
+        assert setup[name] in targets("scheduler"), "files are made where nothing is mounted"
+
+
+def test_nothing_runs_as_root_in_the_projects_image() -> None:
+    dockerfile = (settings.PROJECT / "Dockerfile").read_text()
+    assert re.findall(r"^USER (\w+)$", dockerfile, re.M)[-1:] == ["astro"]
+    assert not [name for name, service in SERVICES.items() if "user" in service]
+
+
+def test_a_landing_folder_of_ones_own_is_mounted() -> None:
     services = merged({"LANDING_ROOT": "/data/in"})["services"]
     for name in (*AIRFLOW, "setup"):
         environment, mounts = services[name]["environment"], {m["target"]: m for m in services[name]["volumes"]}
         landing, archive = mounts[environment["LANDING_ROOT"]], mounts[environment["ARCHIVE_ROOT"]]
         assert (landing["type"], landing["source"], landing["options"]) == ("bind", "/data/in", "z")
         assert (archive["type"], archive["source"]) == ("bind", "/data/in_archive")
-        assert "SCHOOLS_URL" not in environment
 
 
 def test_the_demos_url_leads_to_the_demos_server() -> None:

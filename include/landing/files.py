@@ -20,7 +20,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -36,7 +36,9 @@ _RECORD_LINES = 100  # a quoted CSV value may go over so many lines
 class Stream(Protocol):
     """What reading lines needs of an open file."""
 
-    def readline(self, size: int | None = -1, /) -> bytes: ...
+    def read(self, size: int, /) -> bytes: ...
+
+    def readline(self, size: int = -1, /) -> bytes: ...
 
 
 class FileError(Exception):
@@ -379,14 +381,18 @@ def _csv_problem(record: bytes) -> tuple[str, str]:
 
 
 def _physical_lines(stream: Stream, max_bytes: int) -> Iterator[bytes]:
-    """Give the lines of a stream with their ends; of a longer line the first max_bytes + 1 bytes."""
-    read = partial(stream.readline, max_bytes + 1)
-    for line in iter(read, b""):
-        if len(line) > max_bytes and not line.endswith(b"\n"):
-            for rest in iter(partial(stream.readline, _CHUNK), b""):
-                if rest.endswith(b"\n"):
-                    break
-        yield line
+    """Give the lines of a stream with their ends; of a line that is too long its beginning, longer than max_bytes."""
+    rest = b""
+    while block := stream.read(_CHUNK):
+        *lines, rest = (rest + block).split(b"\n")
+        yield from [line + b"\n" for line in lines]
+        if len(rest) > max_bytes:
+            yield rest
+            while (block := stream.read(_CHUNK)) and b"\n" not in block:
+                pass
+            rest = block.partition(b"\n")[2]
+    if rest:
+        yield rest
 
 
 csv.field_size_limit(1 << 30)  # the contract's own limit is lower

@@ -27,6 +27,7 @@ import psycopg
 
 from include import settings
 from include.landing.contracts import Contract
+from include.landing.encoder import EXACT, escaped
 from include.landing.files import (
     FileError,
     Line,
@@ -40,7 +41,7 @@ from include.landing.files import (
     opened,
 )
 from include.landing.merge import Merger, create_stage
-from include.landing.rows import EXACT, Problem, RowSchema, escaped
+from include.landing.rows import Problem, RowSchema
 from include.landing.tables import Connection, create_tables, lock
 
 _BUFFER_ROWS = 200  # rows handed on at once
@@ -450,7 +451,7 @@ def _read(
 ) -> int:
     """Write the file's valid rows as text for COPY, put the others among the rejects, return how many are valid."""
     contract, encode = schema.contract, schema.encode
-    tail = f"\t{escaped([path])}\t"
+    tail = f"\t{escaped(path)}\t"
     valid = 0
     waiting: list[str] = []
     with opened(file, sha256) as stream, localcontext(EXACT):

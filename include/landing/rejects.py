@@ -13,10 +13,11 @@ import psycopg
 
 from include import settings
 from include.landing.contracts import Contract
+from include.landing.encoder import EXACT, escaped
 from include.landing.files import Root
 from include.landing.load import land
 from include.landing.merge import Merger, create_stage
-from include.landing.rows import EXACT, Problem, RowSchema, escaped
+from include.landing.rows import Problem, RowSchema
 from include.landing.tables import Connection, create_tables, lock
 
 
@@ -73,7 +74,7 @@ def _replay_file(connection: Connection, schema: RowSchema, path: str, sha256: s
                 encoded = schema.encode(value) if (value := _parsed(row)) is not _NO_ROW else _UNPARSED
                 if isinstance(encoded, str):
                     valid.append(line)
-                    merger.write(path, [f"{encoded}\t{escaped([path])}\t{line}\n"])
+                    merger.write(path, [f"{encoded}\t{escaped(path)}\t{line}\n"])
         loaded = merger.loaded[path]
         connection.execute(f"delete from landing.rejects where {mine}", [contract.name, sha256, valid])  # noqa: S608
         connection.execute(

@@ -15,8 +15,6 @@ from include.local.api import FINISHED, Api, wait_for
 from include.orchestration import landing_dag_id
 from include.status import format_status, read_status
 
-RUN_LIMIT = float(settings.setting("RUN_TIMEOUT", "3600"))  # seconds for all landing, and again for the warehouse
-
 
 class PipelineError(Exception):
     """A pipeline failed; the message holds each failed task with its own error."""
@@ -144,7 +142,7 @@ def _warehouse_run(api: Api, since: datetime, landed: dict[str, str]) -> str:
 
     if not events():
         return _trigger(api, "warehouse")
-    wait_for(has_started, RUN_LIMIT, "the warehouse run that the landed assets start")
+    wait_for(has_started, settings.RUN_TIMEOUT, "the warehouse run that the landed assets start")
     return started[0]
 
 
@@ -164,7 +162,7 @@ def _follow(api: Api, runs: dict[str, str], progress: Progress, what: str) -> No
         return all(state in FINISHED for state in states.values())
 
     try:
-        wait_for(have_finished, RUN_LIMIT, f"the end of {what}", pause=0.7)
+        wait_for(have_finished, settings.RUN_TIMEOUT, f"the end of {what}", pause=0.7)
     finally:
         progress.end()
     failed = [dag_id for dag_id, state in states.items() if state == "failed"]

@@ -208,7 +208,7 @@ def _migrate_once() -> None:
 
 
 def _ensure_pool(api: Api) -> None:
-    slots = int(settings.setting("TRANSFER_POOL_SLOTS", "2"))
+    slots = settings.TRANSFER_POOL_SLOTS
     pools = {pool["name"]: pool["slots"] for pool in api.get("/pools", limit=100)["pools"]}
     pool = {"name": "transfer", "slots": slots, "description": "tables that move at the same time"}
     if "transfer" not in pools:

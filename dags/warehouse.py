@@ -23,7 +23,8 @@ Runs when a landing DAG has loaded new rows, or by hand.
 3. **dbt** builds staging, intermediate and marts; a task a model, its tests included.
 4. **summary** counts what stands in each mart; **dbt_docs** refreshes the docs in the UI after a change of the project.
 
-Triggered by hand it takes `tables` (patterns such as `retail.*`) and `full` (move every row again).
+Triggered by hand it takes `tables` (patterns such as `retail.*`), `full` (move every row again) and `verify` (compare
+checksums of every column as well as row counts).
 """
 
 contracts = landing.contracts()
@@ -44,6 +45,7 @@ with DAG(
     params={
         "tables": Param(ALL_TABLES, type="array", items={"type": "string"}),
         "full": Param(False, type="boolean", description="Move every row, also where changes alone would do"),
+        "verify": Param(False, type="boolean", description="Compare checksums of every column as well as row counts"),
     },
 ):
 
@@ -100,6 +102,7 @@ with DAG(
             table,
             run_id=run_id,
             snapshot=transfer.shared_snapshot(target, run_id, table),
+            verify=context["params"]["verify"],
         )
         return result.to_json()
 

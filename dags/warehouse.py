@@ -63,7 +63,6 @@ with DAG(
         built = list(context["inlet_events"][marts].ascending(False).limit(1))
         read_after = built[0].extra.get("read_after") if built else None
         if landings and read_after and max(landings) < datetime.fromisoformat(read_after):
-            context["ti"].xcom_push("nothing_new", True)
             raise AirflowSkipException("the rows that started this run are in the marts already")
         if context["params"]["tables"] == ALL_TABLES:
             context["ti"].xcom_push("read_after", datetime.now(UTC).isoformat())
@@ -75,8 +74,10 @@ with DAG(
             full=context["params"]["full"],
             schema_prefix="raw_",
         )
+        if not plans:
+            raise AirflowFailException(f"no table of source_db matches {', '.join(context['params']['tables'])}")
         for plan in plans:
-            print(f"{plan.source}: {plan.mode}, {plan.reason}")
+            print(f"{plan.source}: {plan.reason}")
         return [plan.to_json() for plan in plans]
 
     @task(priority_weight=1000)
@@ -106,12 +107,10 @@ with DAG(
         )
         return result.to_json()
 
-    @task(outlets=[raw], trigger_rule="all_done")
+    @task(outlets=[raw], trigger_rule="none_skipped")  # also after a failure, or the moment would be held on
     def transferred() -> Any:
         """Let go of the moment, and say that every table is across, or which one is not."""
         context = get_current_context()
-        if context["ti"].xcom_pull(task_ids="plan_transfer", key="nothing_new"):
-            raise AirflowSkipException("nothing was to be moved")
         transfer.release_snapshot(connection_uri("target_db"), context["run_id"])
         plans = context["ti"].xcom_pull(task_ids="plan_transfer")
         results = [result for result in context["ti"].xcom_pull(task_ids=["transfer_table"]) if result]

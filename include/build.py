@@ -6,12 +6,14 @@ dbt runs in this process and connects to target_db through dbt/profiles.yml, fil
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 from psycopg.pq import Conninfo
 
@@ -137,21 +139,20 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _docs(args: argparse.Namespace) -> int:
-    if not args.no_serve:
-        _demand_port(args.port)
-    made = make_docs()
-    if made or args.no_serve:
-        return made
-    print(f"dbt docs: http://localhost:{args.port} (Ctrl-C ends)")
-    arguments = ["docs", "serve", "--port", str(args.port), "--host", "127.0.0.1", "--no-browser"]
-    return run_dbt([*arguments, "--target-path", str(settings.DBT_DOCS)])
-
-
-def _demand_port(port: int) -> None:
+    if args.no_serve:
+        return make_docs()
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=settings.DBT_DOCS)
     try:
-        socket.create_server(("127.0.0.1", port)).close()
+        server = ThreadingHTTPServer(("127.0.0.1", args.port), handler)
     except OSError as error:
         raise DbtError(
-            f"port {port}, meant for the dbt docs, can't be had ({error.strerror}): stop what holds it, or choose "
-            f"another with {settings.DOCS_PORT_VARIABLE}=<port>"
+            f"port {args.port}, meant for the dbt docs, can't be had ({os.strerror(error.errno or 0)}): stop what "
+            f"holds it, or choose another with {settings.DOCS_PORT_VARIABLE}=<port>"
         ) from None
+    with server, contextlib.suppress(KeyboardInterrupt):
+        made = make_docs()
+        if made:
+            return made
+        print(f"dbt docs: http://localhost:{args.port} (Ctrl-C ends)", flush=True)
+        server.serve_forever()
+    return 0

@@ -177,7 +177,9 @@ class ModelTask(DbtRunWatcherOperator):
             raise AirflowSkipException(f"dbt skipped {node}")
         elif verdict is Verdict.FAIL_FOR_GOOD:
             raise AirflowFailException(f"a data test of {node} failed; the log of {self.producer_task_id} says which")
-        elif verdict is not Verdict.SUCCEED:
+        elif verdict is Verdict.SUCCEED:
+            self.log.info("%s is built and tested; the log of %s has dbt's own words", node, self.producer_task_id)
+        else:
             self.execute_complete(context, _FAILURES[verdict])
 
     def _trigger_arguments(self) -> dict[str, Any]:
@@ -273,6 +275,7 @@ class ModelTrigger(BaseTrigger):
                 break
             await asyncio.sleep(POLL.total_seconds())
         if verdict is Verdict.SUCCEED:
+            self.log.info("%s is built and tested; the log of %s has dbt's own words", self.node, self.producer)
             yield TaskSuccessEvent()
         elif verdict is Verdict.SKIP:
             yield TaskSkippedEvent()

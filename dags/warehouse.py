@@ -23,7 +23,8 @@ Runs when a landing DAG has loaded new rows, or by hand.
 3. **dbt** builds staging, intermediate and marts; a task a model, its tests included.
 4. **summary** counts what stands in each mart; **dbt_docs** refreshes the docs in the UI after a change of the project.
 
-Triggered by hand it takes `tables` (patterns such as `retail.*`) and `full` (move every row again).
+Triggered by hand it takes `tables` (patterns such as `retail.*`), `full` (move every row again) and `verify` (compare
+checksums of every column as well as row counts).
 """
 
 contracts = landing.contracts()
@@ -44,6 +45,7 @@ with DAG(
     params={
         "tables": Param(ALL_TABLES, type="array", items={"type": "string"}),
         "full": Param(False, type="boolean", description="Move every row, also where changes alone would do"),
+        "verify": Param(False, type="boolean", description="Compare checksums of every column as well as row counts"),
     },
 ):
 
@@ -61,7 +63,6 @@ with DAG(
         built = list(context["inlet_events"][marts].ascending(False).limit(1))
         read_after = built[0].extra.get("read_after") if built else None
         if landings and read_after and max(landings) < datetime.fromisoformat(read_after):
-            context["ti"].xcom_push("nothing_new", True)
             raise AirflowSkipException("the rows that started this run are in the marts already")
         if context["params"]["tables"] == ALL_TABLES:
             context["ti"].xcom_push("read_after", datetime.now(UTC).isoformat())
@@ -74,8 +75,10 @@ with DAG(
             schema_prefix="raw_",
             modes=transfer.read_modes(settings.TRANSFER_MODES),
         )
+        if not plans:
+            raise AirflowFailException(f"no table of source_db matches {', '.join(context['params']['tables'])}")
         for plan in plans:
-            print(f"{plan.source}: {plan.mode}, {plan.reason}")
+            print(f"{plan.source}: {plan.reason}")
         return [plan.to_json() for plan in plans]
 
     @task(priority_weight=1000)
@@ -101,15 +104,14 @@ with DAG(
             table,
             run_id=run_id,
             snapshot=transfer.shared_snapshot(target, run_id, table),
+            verify=context["params"]["verify"],
         )
         return result.to_json()
 
-    @task(outlets=[raw], trigger_rule="all_done")
+    @task(outlets=[raw], trigger_rule="none_skipped")  # also after a failure, or the moment would be held on
     def transferred() -> Any:
         """Let go of the moment, and say that every table is across, or which one is not."""
         context = get_current_context()
-        if context["ti"].xcom_pull(task_ids="plan_transfer", key="nothing_new"):
-            raise AirflowSkipException("nothing was to be moved")
         transfer.release_snapshot(connection_uri("target_db"), context["run_id"])
         plans = context["ti"].xcom_pull(task_ids="plan_transfer")
         results = [result for result in context["ti"].xcom_pull(task_ids=["transfer_table"]) if result]

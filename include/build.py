@@ -6,32 +6,33 @@ dbt runs in this process and connects to target_db through dbt/profiles.yml, fil
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from urllib.parse import unquote, urlsplit
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+from psycopg.pq import Conninfo
 
 from include import settings
 
 
 def run_dbt(arguments: Sequence[str], target_uri: str | None = None) -> int:
-    """Run one dbt command on the project and return its exit code: 0 done, 1 a model or test failed, 2 dbt itself."""
+    """Run one dbt command on the project and return its exit code: 1 where a model, a test or dbt itself failed."""
     from dbt.cli.main import dbtRunner
 
     os.environ.update(profile_variables(target_uri or settings.connection_uri("target_db")))
     os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "False")
     folder = str(settings.DBT_PROJECT)
     result = dbtRunner().invoke([*arguments, "--project-dir", folder, "--profiles-dir", folder])
-    if result.exception:
-        print(result.exception)
-        return 2
     return 0 if result.success else 1
 
 
 class DbtError(RuntimeError):
-    """dbt can't parse its project; the message holds what dbt says."""
+    """dbt can't parse its project or serve its docs; the message says why."""
 
 
 def manifest_is_stale() -> bool:
@@ -59,8 +60,8 @@ def make_manifest() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     began = time.time()
     done = subprocess.run(
-        [sys.executable, "-m", "include", "build", "--parse"],
-        cwd=settings.PROJECT,
+        [sys.executable, "-m", "dbt.cli.main", "parse", "--profiles-dir=."],
+        cwd=settings.DBT_PROJECT,
         env={**os.environ, "DBT_TARGET_PATH": str(folder), "DBT_LOG_PATH": str(folder)},
         capture_output=True,
         text=True,
@@ -74,14 +75,19 @@ def make_manifest() -> None:
 
 
 def profile_variables(uri: str) -> dict[str, str]:
-    """Return the variables that dbt/profiles.yml reads, for a postgresql:// URI."""
-    parts = urlsplit(uri)
+    """Return the variables that dbt reads a postgresql:// URI from.
+
+    Those of dbt/profiles.yml, and for parameters such as sslmode those of libpq, with which dbt connects.
+    """
+    given = [option for option in Conninfo.parse(uri.encode()) if option.val is not None]
+    known = {o.keyword.decode(): o.val.decode() for o in [*Conninfo.get_defaults(), *given] if o.val is not None}
     return {
-        "TARGET_DB_HOST": parts.hostname or "127.0.0.1",
-        "TARGET_DB_PORT": str(parts.port or 5432),
-        "TARGET_DB_USER": unquote(parts.username or ""),
-        "TARGET_DB_PASSWORD": unquote(parts.password or ""),
-        "TARGET_DB_NAME": parts.path.lstrip("/"),
+        **{option.envvar.decode(): option.val.decode() for option in given if option.envvar and option.val},
+        "TARGET_DB_HOST": known.get("host", ""),
+        "TARGET_DB_PORT": known["port"],
+        "TARGET_DB_USER": known["user"],
+        "TARGET_DB_PASSWORD": known.get("password", ""),
+        "TARGET_DB_NAME": known.get("dbname", known["user"]),
     }
 
 
@@ -124,17 +130,29 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _build(args: argparse.Namespace) -> int:
     if args.parse:
-        return run_dbt(["parse"], args.target)
+        make_manifest()
+        return 0
     command = ["build", "--exclude-resource-type", "unit_test"]  # those judge the SQL, not the data
     command += ["--select", args.select] if args.select else []
     command += ["--full-refresh"] if args.full_refresh else []
-    return run_dbt(command, args.target)
+    return run_dbt(command, args.target and settings.checked_uri(args.target, "--target"))
 
 
 def _docs(args: argparse.Namespace) -> int:
-    made = make_docs()
-    if made or args.no_serve:
-        return made
-    print(f"dbt docs: http://localhost:{args.port} (Ctrl-C ends)")
-    arguments = ["docs", "serve", "--port", str(args.port), "--host", "127.0.0.1", "--no-browser"]
-    return run_dbt([*arguments, "--target-path", str(settings.DBT_DOCS)])
+    if args.no_serve:
+        return make_docs()
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=settings.DBT_DOCS)
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", args.port), handler)
+    except OSError as error:
+        raise DbtError(
+            f"port {args.port}, meant for the dbt docs, can't be had ({os.strerror(error.errno or 0)}): stop what "
+            f"holds it, or choose another with {settings.DOCS_PORT_VARIABLE}=<port>"
+        ) from None
+    with server, contextlib.suppress(KeyboardInterrupt):
+        made = make_docs()
+        if made:
+            return made
+        print(f"dbt docs: http://localhost:{args.port} (Ctrl-C ends)", flush=True)
+        server.serve_forever()
+    return 0

@@ -35,12 +35,22 @@ def setting(name: str, default: str) -> str:
     return os.environ.get(name) or _DOTENV.get(name) or default
 
 
-def port_setting(name: str, default: int) -> int:
-    """Return a TCP port; ValueError names the variable that does not hold one."""
+class SettingError(SystemExit, ValueError):
+    """A setting holds what it can't. Where nobody catches it, the program ends with its sentence and no traceback."""
+
+
+def number_setting(name: str, default: int, least: int = 1, most: int | None = None) -> int:
+    """Return a whole number; SettingError names the variable that holds none, or one out of bounds."""
     text = setting(name, str(default))
-    if not text.isdigit() or not 0 < int(text) < 65536:
-        raise ValueError(f"{name}: {text!r} is not a port number (1 to 65535)")
+    if not text.isdecimal() or not least <= int(text) <= (most or int(text)):
+        bounds = f"from {least} to {most}" if most else f"not below {least}"
+        raise SettingError(f"{name}: {text!r} is not a whole number {bounds}")
     return int(text)
+
+
+def port_setting(name: str, default: int) -> int:
+    """Return a TCP port."""
+    return number_setting(name, default, 1, 65535)
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,12 @@ DOCS_PORT_VARIABLE = "DBT_DOCS_PORT"
 DOCS_PORT = port_setting(DOCS_PORT_VARIABLE, 8585)
 PGADMIN_PORT = port_setting("PGADMIN_PORT", 16543)  # in Docker only
 
+# Tasks that Airflow runs at the same time: at least one beside the one that holds a transfer's moment of the source.
+PARALLELISM = number_setting("AIRFLOW_PARALLELISM", max(4, 2 * (os.cpu_count() or 1)), least=2)
+TRANSFER_POOL_SLOTS = number_setting("TRANSFER_POOL_SLOTS", 2)  # tables that move at the same time
+RETRY_SECONDS = number_setting("RETRY_SECONDS", 20, least=0)  # until a failed task is tried again
+RUN_TIMEOUT = number_setting("RUN_TIMEOUT", 3600)  # seconds that `make run` gives all landing, and again the warehouse
+
 # "immediately": landing DAGs run once as soon as they are first switched on, then by their schedules
 RUN_AT_FIRST_START = setting("FIRST_RUN", "scheduled") == "immediately"
 
@@ -103,7 +119,8 @@ TRANSFER_MODES = setting("TRANSFER_MODES", "")
 LOCAL = (PROJECT / Path(setting("LOCAL_ROOT", ".local")).expanduser()).resolve()
 CONTRACTS = PROJECT / "include" / "contracts"
 DBT_PROJECT = PROJECT / "dbt"
-DBT_MANIFEST = Path(setting("DBT_MANIFEST", str(DBT_PROJECT / "target" / "manifest.json")))  # made by `dbt parse`
+# What the warehouse DAG is rendered from. Not target/manifest.json, which every dbt command writes in place.
+DBT_MANIFEST = Path(setting("DBT_MANIFEST", str(DBT_PROJECT / "target" / "airflow" / "manifest.json")))
 DBT_DOCS = DBT_MANIFEST.parent / "docs"  # made by `dbt docs generate`
 
 
@@ -128,14 +145,29 @@ _DEFAULT_URIS = {"source_db": SOURCE.uri("source_db"), "target_db": TARGET.uri("
 def connection_uri(name: str) -> str:
     """Return the libpq URI of the connection `name`, from AIRFLOW_CONN_<NAME> or the demo default.
 
-    Raises KeyError for a name that has neither, ValueError for what is no such URI. Inside Airflow tasks use
+    Raises SettingError for a name that has neither, and for what is no such URI. Inside Airflow tasks use
     `include.orchestration.connection_uri`, which also sees the connections of the UI and of secrets backends.
     """
     variable = f"AIRFLOW_CONN_{name.upper()}"
     uri = setting(variable, _DEFAULT_URIS.get(name, ""))
     if not uri:
-        raise KeyError(f"no connection {name!r}: set {variable} to a postgresql:// URI")
+        raise SettingError(f"no connection {name!r}: set {variable} to a postgresql:// URI")
+    return checked_uri(uri, variable)
+
+
+def checked_uri(uri: str, origin: str) -> str:
+    """Return a URI as postgresql://; SettingError, which shows none of it, names the origin of one libpq can't read."""
+    import psycopg  # here, because `make astro-ports` reads ports with nothing installed
+    from psycopg.conninfo import conninfo_to_dict
+
     scheme, separator, rest = uri.partition("://")
-    if not separator or not scheme.startswith("postgres"):
-        raise ValueError(f"{variable} is not a postgresql:// URI")
+    if not separator or scheme not in ("postgres", "postgresql"):
+        raise SettingError(f"{origin} is not a postgresql:// URI")
+    try:
+        conninfo_to_dict("postgresql://" + rest)
+    except psycopg.ProgrammingError:
+        raise SettingError(
+            f"{origin} is not a URI that libpq reads: postgresql://user:password@host:5432/database?sslmode=require, "
+            "in the password %40 for @, %2F for / and %25 for %"
+        ) from None
     return "postgresql://" + rest

@@ -34,5 +34,5 @@ def test_wrong_port_is_named(monkeypatch: pytest.MonkeyPatch, text: str) -> None
 def test_connection_comes_from_airflows_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SOURCE_DB", "postgres://me:p%40ss@db.example.com:6000/shop?sslmode=require")
     assert settings.connection_uri("source_db") == "postgresql://me:p%40ss@db.example.com:6000/shop?sslmode=require"
-    with pytest.raises(KeyError, match="AIRFLOW_CONN_ELSEWHERE"):
+    with pytest.raises(ValueError, match="AIRFLOW_CONN_ELSEWHERE"):
         settings.connection_uri("elsewhere")

@@ -41,7 +41,6 @@ PRELOAD = (
     "cosmos.converter",
     "cosmos.operators.watcher",
     "cosmos.plugin.airflow3",
-    "cosmos.profiles.postgres",
     "dbt.adapters.postgres",
     "dbt.cli.main",
     "jsonschema_rs",
@@ -67,8 +66,11 @@ def environment() -> dict[str, str]:
 
 
 def settings_digest() -> str:
-    """Return a checksum of the settings that the processes are started with."""
-    return hashlib.sha256(json.dumps(own_environment(), sort_keys=True).encode()).hexdigest()
+    """Return a checksum of what the processes are started with: settings, and the code that the triggerer keeps."""
+    code = [
+        path.read_text(encoding="utf-8") for path in sorted((settings.PROJECT / "include/orchestration").glob("*.py"))
+    ]
+    return hashlib.sha256(json.dumps([own_environment(), code], sort_keys=True).encode()).hexdigest()
 
 
 def own_environment() -> dict[str, str]:
@@ -80,7 +82,7 @@ def own_environment() -> dict[str, str]:
         "AIRFLOW__CORE__DAGS_FOLDER": str(settings.PROJECT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__PARALLELISM": settings.setting("AIRFLOW_PARALLELISM", str(max(4, 2 * (os.cpu_count() or 1)))),
+        "AIRFLOW__CORE__PARALLELISM": str(settings.PARALLELISM),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{here}/execution/",
         "AIRFLOW__CORE__FERNET_KEY": keys["fernet"],
@@ -96,6 +98,7 @@ def own_environment() -> dict[str, str]:
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "15",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",  # tasks of a killed scheduler start again soon
         # Workers are forked from a process that has imported what tasks need, instead of each importing it again.
         "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
         "AIRFLOW__CORE__MP_FORKSERVER_PRELOAD": ",".join(PRELOAD),
@@ -174,7 +177,7 @@ class Component:
         try:
             record = json.loads(self.record.read_text(encoding="utf-8"))
             process = psutil.Process(record["pid"])
-            same = abs(process.create_time() - record["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+            same = abs(start_of(process) - record["started"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
         except (OSError, ValueError, KeyError, psutil.Error):
             return None
         return process if same else None
@@ -195,8 +198,8 @@ class Component:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        created = psutil.Process(child.pid).create_time()
-        record = {"pid": child.pid, "created": created, "settings": settings_digest()}
+        started = start_of(psutil.Process(child.pid))
+        record = {"pid": child.pid, "started": started, "settings": settings_digest()}
         self.record.write_text(json.dumps(record), encoding="utf-8")
 
     def has_old_settings(self) -> bool:
@@ -215,6 +218,12 @@ class Component:
             _signal_all(left, signal.SIGKILL)
             psutil.wait_procs(left, timeout=5)
         self.record.unlink(missing_ok=True)
+
+
+def start_of(process: psutil.Process) -> float:
+    """Return when a process started, in seconds; setting the machine's clock does not change it."""
+    # Linux counts from the boot, and psutil adds the boot's time of day, which moves with the clock.
+    return float(process.create_time() - (psutil.boot_time() if sys.platform == "linux" else 0))
 
 
 def _signal_all(processes: list[psutil.Process], number: signal.Signals) -> None:

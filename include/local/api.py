@@ -28,6 +28,15 @@ class Api:
         """Return the JSON of GET /api/v2<path>."""
         return self._call("GET", path, params=query)
 
+    def all(self, path: str, key: str, **query: Any) -> list[dict[str, Any]]:
+        """Return all that GET /api/v2<path> has under `key`, page after page."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.get(path, limit=100, offset=len(found), **query)
+            found += page[key]
+            if not page[key] or len(found) >= page["total_entries"]:
+                return found
+
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """Return the JSON of POST /api/v2<path>."""
         return self._call("POST", path, json=body)
@@ -46,13 +55,7 @@ class Api:
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return every task instance of a run, mapped ones included."""
-        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
-        found: list[dict[str, Any]] = []
-        while True:
-            page = self.get(path, limit=100, offset=len(found))
-            found += page["task_instances"]
-            if not page["task_instances"] or len(found) >= page["total_entries"]:
-                return found
+        return self.all(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances")
 
     def error_of(self, task: dict[str, Any]) -> str:
         """Return the last lines of a failed task's log that tell its error."""

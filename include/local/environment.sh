@@ -10,14 +10,17 @@ constraints=include/local/constraints.txt
 python=$folder/bin/python
 
 wanted=$(cat "$constraints" requirements.txt include/local/requirements.txt tests/requirements.txt | cksum)
+stamp=$folder/installed-$(dirname "$requirements" | tr / -)
+
 # The tests' environment holds the local stack's as well. `astro dev start --standalone` makes .venv anew in its place,
 # perhaps with another Python: then a younger pyvenv.cfg says that the stamp is worth nothing.
-for stamp in "$folder/installed-$(dirname "$requirements" | tr / -)" "$folder/installed-tests"; do
-    if [ -x "$python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && [ "$stamp" -nt "$folder/pyvenv.cfg" ]; then
-        exit 0
-    fi
-done
-stamp=$folder/installed-$(dirname "$requirements" | tr / -)
+exit_if_done() {
+    for each in "$stamp" "$folder/installed-tests"; do
+        if [ -x "$python" ] && [ "$(cat "$each" 2>/dev/null)" = "$wanted" ] && [ "$each" -nt "$folder/pyvenv.cfg" ]; then
+            exit 0
+        fi
+    done
+}
 
 find_python() {
     for name in ${PYTHON_FOR_ENV:-python3.12 python3.11 python3.13 python3}; do
@@ -34,10 +37,15 @@ fail() {
     exit 1
 }
 
+exit_if_done
 began=$(date +%s)
+base=$(find_python)
+# Two at once would spoil it. The lock is on this file, open in this shell, and ends with it, however that ends.
+exec 9<"$0"
+[ -z "$base" ] || "$base" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
+exit_if_done
 echo "environment: installing into $folder (a few minutes where nothing is cached)" >&2
 uv=$(command -v uv || true)
-base=$(find_python)
 if ! "$python" -c pass 2>/dev/null || { [ -z "$uv" ] && ! "$python" -m pip --version >/dev/null 2>&1; }; then
     rm -rf "$folder"
     if [ -n "$uv" ]; then

@@ -214,7 +214,7 @@ class PostgresServer:
                 stderr=subprocess.STDOUT,
                 cwd="/",
                 env=environment,
-                preexec_fn=_become_server_user(),
+                preexec_fn=_become_server_user(programs(self.major), self.folder),
                 check=False,
             )
             output.seek(0)
@@ -241,17 +241,18 @@ def _server_user() -> pwd.struct_passwd:
     raise PostgresError("PostgreSQL does not run as root and there is no user `postgres` or `nobody`: add one")
 
 
-def _become_server_user() -> Callable[[], None] | None:
+def _become_server_user(*folders: Path) -> Callable[[], None] | None:
     """Return what a child process of root does to become the server user, None for everybody else.
 
-    The clone may lie in a folder that only root may enter (/root, say), so on Linux the child keeps one capability:
+    Where one of the folders lies in one that only root may enter (/root, say), the child keeps one capability on Linux:
     to pass through such folders and read the programs in them (capabilities(7); the numbers are those of
     linux/capability.h and linux/prctl.h).
     """
     if os.geteuid() != 0:
         return None
     user = _server_user()
-    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+    closed = any(not above.stat().st_mode & 0o001 for folder in folders for above in folder.resolve().parents)
+    libc = ctypes.CDLL(None, use_errno=True) if closed and sys.platform == "linux" else None
     set_keepcaps, set_securebits, cap_ambient, ambient_raise = 8, 28, 47, 2
     no_setuid_fixup = 1 << 2  # without it access(2), by which initdb looks for its programs, ignores capabilities
 

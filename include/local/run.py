@@ -15,8 +15,6 @@ from include.local.api import FINISHED, Api, wait_for
 from include.orchestration import landing_dag_id
 from include.status import format_status, read_status
 
-RUN_LIMIT = float(settings.setting("RUN_TIMEOUT", "3600"))  # seconds for all landing, and again for the warehouse
-
 
 class PipelineError(Exception):
     """A pipeline failed; the message holds each failed task with its own error."""
@@ -62,17 +60,17 @@ def run() -> list[Stage]:
     api = Api()
     dags = [landing_dag_id(c) for c in landing.contracts() if c.is_landed]
     progress = Progress()
-    wait_for(lambda: _are_parsed(api, [*dags, "warehouse"]), 120, "Airflow's reading of the DAG files")
     since = datetime.now(UTC)
+    wait_for(lambda: _are_parsed(api, [*dags, "warehouse"], since, progress), 120, "Airflow's reading of the DAG files")
     for dag_id in ["warehouse", *dags]:
         api.patch(f"/dags/{dag_id}", {"is_paused": False})
     runs = {dag_id: _trigger(api, dag_id) for dag_id in dags}
     before = time.monotonic()
-    _follow(api, runs, progress, "landing")
+    _follow(api, runs, since, progress, "landing")
     stages.append(Stage("landing", time.monotonic() - before))
     before = time.monotonic()
     warehouse = {"warehouse": _warehouse_run(api, since, runs)}
-    _follow(api, warehouse, progress, "warehouse")
+    _follow(api, warehouse, since, progress, "warehouse")
     took = time.monotonic() - before
     tasks = api.task_instances("warehouse", warehouse["warehouse"])
     dbt = _seconds([task for task in tasks if task["task_id"].startswith("dbt.")])
@@ -110,18 +108,22 @@ def _shown(connection: str) -> str:
     return f"{scheme}://{user}{':' + password if password == connection else ''}@{rest}"
 
 
-def _check_imports(api: Api) -> None:
-    errors = api.get("/importErrors", limit=10)["import_errors"]
-    if errors:
+def _old_import_errors(api: Api, since: datetime) -> list[str]:
+    """Return the files that could not be imported before `since`, and may be mended. Raises PipelineError for later."""
+    errors = api.all("/importErrors", "import_errors")
+    fresh = [error for error in errors if datetime.fromisoformat(error["timestamp"]) >= since]
+    if fresh:
         raise PipelineError(
-            "\n".join(f"{error['filename']} can't be imported:\n{error['stack_trace']}" for error in errors)
+            "\n".join(f"{error['filename']} can't be imported:\n{error['stack_trace']}" for error in fresh)
         )
+    return [error["filename"] for error in errors]
 
 
-def _are_parsed(api: Api, dag_ids: list[str]) -> bool:
-    _check_imports(api)
-    known = {dag["dag_id"] for dag in api.get("/dags", limit=100, exclude_stale=True)["dags"]}
-    return known.issuperset(dag_ids)
+def _are_parsed(api: Api, dag_ids: list[str], since: datetime, progress: Progress) -> bool:
+    old = _old_import_errors(api, since)
+    if old:
+        progress.show(f"waiting until Airflow reads {', '.join(old)} again, which it could not import before")
+    return not old and {dag["dag_id"] for dag in api.all("/dags", "dags", exclude_stale=True)}.issuperset(dag_ids)
 
 
 def _trigger(api: Api, dag_id: str) -> str:
@@ -135,8 +137,8 @@ def _warehouse_run(api: Api, since: datetime, landed: dict[str, str]) -> str:
     started: list[str] = []
 
     def events() -> list[dict[str, Any]]:
-        found = api.get("/assets/events", timestamp_gte=since.isoformat(), limit=100, order_by="timestamp")
-        return [event for event in found["asset_events"] if event["source_run_id"] in runs]
+        found = api.all("/assets/events", "asset_events", timestamp_gte=since.isoformat(), order_by="timestamp")
+        return [event for event in found if event["source_run_id"] in runs]
 
     def has_started() -> bool:
         started[:] = [run["run_id"] for event in events() for run in event["created_dagruns"]]
@@ -144,16 +146,16 @@ def _warehouse_run(api: Api, since: datetime, landed: dict[str, str]) -> str:
 
     if not events():
         return _trigger(api, "warehouse")
-    wait_for(has_started, RUN_LIMIT, "the warehouse run that the landed assets start")
+    wait_for(has_started, settings.RUN_TIMEOUT, "the warehouse run that the landed assets start")
     return started[0]
 
 
-def _follow(api: Api, runs: dict[str, str], progress: Progress, what: str) -> None:
+def _follow(api: Api, runs: dict[str, str], since: datetime, progress: Progress, what: str) -> None:
     """Show how far the runs are until all have finished. Raises PipelineError with the failed tasks' own errors."""
     states: dict[str, str] = {}
 
     def have_finished() -> bool:
-        _check_imports(api)
+        _old_import_errors(api, since)
         for dag_id, run_id in runs.items():
             if states.get(dag_id) not in FINISHED:
                 states[dag_id] = api.get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
@@ -164,7 +166,7 @@ def _follow(api: Api, runs: dict[str, str], progress: Progress, what: str) -> No
         return all(state in FINISHED for state in states.values())
 
     try:
-        wait_for(have_finished, RUN_LIMIT, f"the end of {what}", pause=0.7)
+        wait_for(have_finished, settings.RUN_TIMEOUT, f"the end of {what}", pause=0.7)
     finally:
         progress.end()
     failed = [dag_id for dag_id, state in states.items() if state == "failed"]

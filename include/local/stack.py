@@ -107,7 +107,7 @@ def start() -> None:
             say(f"stack: runs already, UI on {airflow.UI_URL}")
             return
         if any(part.has_old_settings() for part in parts):
-            say("stack: runs with other settings, so Airflow is started anew")
+            say("stack: runs with other settings or older code of include/orchestration, so Airflow is started anew")
             airflow.stop()
         if not airflow.Component("api-server").process():
             demand_port(settings.UI_PORT, settings.UI_PORT_VARIABLE, "the Airflow UI")
@@ -179,12 +179,13 @@ def demand_port(port: int, variable: str, what: str) -> None:
     """Raise StackError, with the holder's name and the variable that moves the port, when a port is taken."""
     if port_is_free(port):
         return
-    holder = ""
-    with contextlib.suppress(psutil.Error):
-        pids = {c.pid for c in psutil.net_connections("tcp") if c.laddr and c.laddr.port == port and c.pid}
-        holder = ", ".join(f"{psutil.Process(pid).name()} (process {pid})" for pid in pids if pid)
+    holders = []
+    for process in psutil.process_iter():  # one by one: others' processes may not be looked into
+        with contextlib.suppress(psutil.Error):
+            if any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in process.net_connections("tcp")):
+                holders.append(f"{process.name()} (process {process.pid})")
     raise StackError(
-        f"port {port}, meant for {what}, is taken{' by ' + holder if holder else ''}: "
+        f"port {port}, meant for {what}, is taken{' by ' + ', '.join(holders) if holders else ''}: "
         f"stop that, or choose another with {variable}=<port>"
     )
 
@@ -208,8 +209,8 @@ def _migrate_once() -> None:
 
 
 def _ensure_pool(api: Api) -> None:
-    slots = int(settings.setting("TRANSFER_POOL_SLOTS", "2"))
-    pools = {pool["name"]: pool["slots"] for pool in api.get("/pools", limit=100)["pools"]}
+    slots = settings.TRANSFER_POOL_SLOTS
+    pools = {pool["name"]: pool["slots"] for pool in api.all("/pools", "pools")}
     pool = {"name": "transfer", "slots": slots, "description": "tables that move at the same time"}
     if "transfer" not in pools:
         api.post("/pools", {**pool, "include_deferred": False})

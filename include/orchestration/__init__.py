@@ -14,7 +14,7 @@ OWNER = "data-platform"
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": OWNER,
     "retries": 2,
-    "retry_delay": timedelta(seconds=float(settings.setting("RETRY_SECONDS", "20"))),
+    "retry_delay": timedelta(seconds=settings.RETRY_SECONDS),
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(minutes=10),
 }
@@ -37,7 +37,7 @@ def connection_uri(name: str) -> str:
 
     The environment (AIRFLOW_CONN_<NAME>) wins over the connections of the UI. Raises AirflowNotFoundException.
     """
-    return "postgresql://" + Connection.get(name).get_uri().partition("://")[2]
+    return settings.checked_uri(Connection.get(name).get_uri(), f"connection {name}")
 
 
 def describe_contract(contract: landing.Contract) -> str:

@@ -15,11 +15,13 @@ What is imported from `cosmos.operators._watcher` is Cosmos' own; requirements.t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from enum import StrEnum, auto
+from pathlib import Path
 from typing import Any, ClassVar
 
 from airflow.sdk import TaskGroup
@@ -55,9 +57,10 @@ from cosmos.operators._watcher.state import (
 )
 from cosmos.operators._watcher.triggerer import WatcherEventReason
 from cosmos.operators.watcher import DbtProducerWatcherOperator, DbtRunWatcherOperator
-from cosmos.profiles import PostgresUserPasswordProfileMapping
 
 from include import settings
+from include.build import profile_variables
+from include.orchestration import connection_uri
 
 POLL = timedelta(seconds=1)
 
@@ -72,12 +75,10 @@ def build_group(group_id: str) -> TaskGroup:
             project_name="warehouse",
             install_dbt_deps=False,
         ),
-        profile_config=ProfileConfig(
+        profile_config=TargetProfile(
             profile_name="warehouse",
-            target_name="airflow",
-            profile_mapping=PostgresUserPasswordProfileMapping(
-                conn_id="target_db", profile_args={"schema": "marts", "threads": 4}
-            ),
+            target_name="target_db",
+            profiles_yml_filepath=settings.DBT_PROJECT / "profiles.yml",
         ),
         execution_config=ExecutionConfig(
             execution_mode=ExecutionMode.WATCHER,
@@ -101,6 +102,18 @@ def build_group(group_id: str) -> TaskGroup:
             if not any(isinstance(upstream, ModelTask) for upstream in task.upstream_list):
                 task.start_in_triggerer()
     return group
+
+
+class TargetProfile(ProfileConfig):
+    """dbt/profiles.yml, filled from the Airflow connection target_db when a task runs.
+
+    Of Cosmos' own profile for Postgres, a URI's parameters but sslmode are lost, and one without a port is refused.
+    """
+
+    @contextlib.contextmanager
+    def ensure_profile(self, *args: Any, **kwargs: Any) -> Iterator[tuple[Path, dict[str, str]]]:
+        with super().ensure_profile(*args, **kwargs) as (path, variables):
+            yield path, {**variables, **profile_variables(connection_uri("target_db"))}
 
 
 class Verdict(StrEnum):
@@ -164,7 +177,9 @@ class ModelTask(DbtRunWatcherOperator):
             raise AirflowSkipException(f"dbt skipped {node}")
         elif verdict is Verdict.FAIL_FOR_GOOD:
             raise AirflowFailException(f"a data test of {node} failed; the log of {self.producer_task_id} says which")
-        elif verdict is not Verdict.SUCCEED:
+        elif verdict is Verdict.SUCCEED:
+            self.log.info("%s is built and tested; the log of %s has dbt's own words", node, self.producer_task_id)
+        else:
             self.execute_complete(context, _FAILURES[verdict])
 
     def _trigger_arguments(self) -> dict[str, Any]:
@@ -260,6 +275,7 @@ class ModelTrigger(BaseTrigger):
                 break
             await asyncio.sleep(POLL.total_seconds())
         if verdict is Verdict.SUCCEED:
+            self.log.info("%s is built and tested; the log of %s has dbt's own words", self.node, self.producer)
             yield TaskSuccessEvent()
         elif verdict is Verdict.SKIP:
             yield TaskSkippedEvent()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -171,9 +172,17 @@ def test_airflow_is_healthy_and_listens_on_loopback_only(
     health = httpx.get(f"{stack.ui}/api/v2/monitor/health").json()
     assert {part["status"] for part in health.values()} == {"healthy"}
     ports = set(stack.ports.values())
-    listening = {c.laddr for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr.port in ports}
-    assert {address.port for address in listening} == ports
-    assert {address.ip for address in listening} == {"127.0.0.1"}
+    families = (socket.AF_INET, socket.AF_INET6)
+    addresses = {a.address for card in psutil.net_if_addrs().values() for a in card if a.family in families}
+    assert {(a, port) for a in addresses for port in ports if answers(a, port)} == {("127.0.0.1", p) for p in ports}
+
+
+def answers(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=2).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_models_are_tasks_of_the_warehouse(stack: Stack, first_run: subprocess.CompletedProcess[str]) -> None:
@@ -250,8 +259,6 @@ def test_stop_leaves_nothing_running_and_data_survive_a_restart(
 
 
 def test_taken_port_is_named_and_a_half_started_stack_is_cleaned_up(stack: Stack) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", stack.ports["TARGET_DB_PORT"])):
         refused = stack.call("start")
     assert refused.returncode == 1

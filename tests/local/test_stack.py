@@ -7,13 +7,17 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from include import build, settings
-from include.local import airflow, stack
+from include.local import airflow, run, stack
+from include.local.api import Api
 
 
 @pytest.fixture
@@ -27,12 +31,12 @@ def test_taken_port_is_named_with_its_holder_and_the_variable_that_moves_it() ->
         port = holder.getsockname()[1]
         with pytest.raises(stack.StackError, match=rf"port {port}, meant for the UI, .*UI_PORT=<port>") as caught:
             stack.demand_port(port, "UI_PORT", "the UI")
-    assert str(psutil.Process().pid) in str(caught.value)
+    assert f"(process {os.getpid()})" in str(caught.value)
 
 
 def test_process_with_a_reused_id_is_not_ours(component: airflow.Component) -> None:
     stranger = psutil.Process()
-    component.record.write_text(json.dumps({"pid": stranger.pid, "created": stranger.create_time() - 3600}))
+    component.record.write_text(json.dumps({"pid": stranger.pid, "started": airflow.start_of(stranger) - 3600}))
     assert component.process() is None
     component.stop()  # would end this test run if it took the stranger for its own
     assert not component.record.exists()
@@ -42,14 +46,68 @@ def test_stop_ends_the_process_and_its_children(component: airflow.Component) ->
     family = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
     parent = subprocess.Popen([sys.executable, "-c", family], start_new_session=True)
     process = psutil.Process(parent.pid)
+    deadline = time.monotonic() + 30
     while not process.children():
-        pass
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     child = process.children()[0]
-    component.record.write_text(json.dumps({"pid": parent.pid, "created": process.create_time()}))
+    component.record.write_text(json.dumps({"pid": parent.pid, "started": airflow.start_of(process)}))
     component.stop(patience=2)
     parent.wait(5)
     assert not child.is_running()
     assert airflow.dead_component() is None
+
+
+def test_clock_that_is_set_does_not_make_a_process_another(
+    component: airflow.Component, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = psutil.Process()
+    component.record.write_text(json.dumps({"pid": process.pid, "started": airflow.start_of(process)}))
+    assert component.process() == process
+    if sys.platform == "linux":  # which keeps the moment of its boot by the clock
+        boot = psutil.boot_time()
+        monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: boot + 3600)
+        assert psutil.Process().create_time() == pytest.approx(process.create_time() + 3600, abs=1)
+        assert component.process() == process
+
+
+def test_changed_code_of_the_triggerer_is_as_good_as_a_changed_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    code = tmp_path / "include" / "orchestration" / "dbt.py"
+    code.parent.mkdir(parents=True)
+    monkeypatch.setattr(settings, "PROJECT", tmp_path)
+    monkeypatch.setattr(airflow, "HOME", tmp_path)
+    digests = set()
+    for text in ("one", "two"):
+        code.write_text(text)
+        digests |= {airflow.settings_digest(), airflow.settings_digest()}
+    assert len(digests) == 2
+
+
+class AnsweringApi(Api):
+    """Airflow's answers without Airflow: what it could not import, and the DAGs that it knows."""
+
+    def __init__(self, errors: list[dict[str, str]], dags: list[str]) -> None:
+        self.answers = {"import_errors": errors, "dags": [{"dag_id": dag} for dag in dags]}
+
+    def get(self, path: str, **query: int) -> Any:
+        key = "import_errors" if path == "/importErrors" else "dags"
+        page = self.answers[key][query["offset"] : query["offset"] + query["limit"]]
+        return {key: page, "total_entries": len(self.answers[key])}
+
+
+def test_import_error_from_before_is_waited_out_and_a_new_one_fails_the_run() -> None:
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    error = {"filename": "warehouse.py", "stack_trace": "SyntaxError", "timestamp": "2025-12-31T23:59:59Z"}
+    dags = [f"dag_{number}" for number in range(250)]
+    assert not run._are_parsed(AnsweringApi([error], dags), dags, since, run.Progress())
+    assert run._are_parsed(AnsweringApi([], dags), dags, since, run.Progress())
+    assert not run._are_parsed(AnsweringApi([], dags), [*dags, "another"], since, run.Progress())
+    with pytest.raises(run.PipelineError, match=r"warehouse\.py can't be imported"):
+        run._are_parsed(
+            AnsweringApi([error | {"timestamp": "2026-01-01T00:00:01Z"}], dags), dags, since, run.Progress()
+        )
 
 
 def test_manifest_is_stale_once_a_model_is_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import psycopg
 from psycopg import sql
 
-from include.transfer import append, audit, compare, refresh, verification
+from include.transfer import append, audit, compare, refresh, statistics, verification
 from include.transfer.catalog import Table, describe, find_table
 from include.transfer.changes import find_changes
 from include.transfer.definition import advance_sequences, ensure_schema
@@ -31,9 +31,10 @@ class Outcome:
     rows: int
     rows_changed: int
     bytes: int
-    verdict: str
-    notes: list[str]
+    verdict: str = "counted"
+    notes: list[str] = field(default_factory=list)
     stores: list[TableName] = field(default_factory=list)  # fresh storage that the table gets at the end
+    known: statistics.Statistics | None = None  # of that
 
 
 def transfer_table(
@@ -119,9 +120,8 @@ def _move(
                             raise psycopg.Rollback
             if outcome is None:
                 loaded = refresh.load(source, target, table, name, existing, covered, progress)
-                outcome = Outcome(
-                    "full", loaded.rows, loaded.rows, loaded.bytes, "counted", loaded.notes, loaded.stores
-                )
+                done = (loaded.rows, loaded.rows, loaded.bytes)
+                outcome = Outcome("full", *done, notes=loaded.notes, stores=loaded.stores, known=loaded.known)
             outcome.notes[:0] = type_notes + notes
             if verify:
                 verification.verify(source, target, table, outcome.stores or [name], covered)
@@ -155,7 +155,8 @@ def _move(
                 standing=audit.Standing(origin, columns, result.watermark),
             )
     if outcome.stores:
-        _analyze(target, name)
+        with suppress(psycopg.Error):  # the rows are across; autovacuum never gathers the statistics of a parent
+            statistics.give(target, name, outcome.known, 0)
     return result
 
 
@@ -207,7 +208,7 @@ def _bring_up_to_date(
         added = append.bring_up_to_date(source, target, table, existing, known.watermark, moment, progress)
         if added is None:
             return "rows were deleted or changed since the last run"
-        return Outcome("append", *added, "counted", [])
+        return Outcome("append", *added)
     if not table.key:
         return "the table no longer has a key"
     if not hashes_agree(source, target):
@@ -215,7 +216,7 @@ def _bring_up_to_date(
     compared = compare.bring_up_to_date(source, target, table, existing, max(table.rows, known.rows), progress)
     if isinstance(compared, str):
         return compared
-    return Outcome("key", compared.rows, compared.changed, compared.bytes, "counted", [])
+    return Outcome("key", compared.rows, compared.changed, compared.bytes)
 
 
 def _lock_out_other_runs(target: Connection, table: str) -> None:
@@ -227,12 +228,6 @@ def _lock_out_other_runs(target: Connection, table: str) -> None:
         raise TransferError(
             f"{table}: another run has been moving this table for {_WAIT_FOR_OTHER_RUN}: wait for it or end it"
         ) from None
-
-
-def _analyze(target: Connection, name: TableName) -> None:
-    """Gather the statistics of the table with its stores, which autovacuum never does. The rows are across already."""
-    with suppress(psycopg.Error):
-        target.execute(sql.SQL("analyze {}").format(name.identifier))
 
 
 def _flush(target: Connection) -> None:

@@ -45,6 +45,7 @@ from dataclasses import dataclass, replace
 import psycopg
 from psycopg import sql
 
+from include.transfer import statistics
 from include.transfer.audit import SCHEMA
 from include.transfer.catalog import Column, Constraint, Index, Table, describe, find_table
 from include.transfer.definition import add_constraint, add_keys_and_indexes, attempt, create_table
@@ -64,12 +65,13 @@ _WORKS_ON = sql.SQL("select pg_advisory_{verb}(hashtextextended('transfer stores
 
 @dataclass
 class Loaded:
-    """Rows that are in the target but not in its table yet: where they are, how many came, what was left out."""
+    """Rows that are in the target but not in its table yet: where, how many, what was left out, their statistics."""
 
     stores: list[TableName]  # none where the table itself was new
     rows: int
     bytes: int
     notes: list[str]
+    known: statistics.Statistics | None
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class _Load:
     wanted: Table
     where: sql.Composable | None
     progress: Progress
-    parts: int
+    known: statistics.Statistics | None
 
 
 def load(
@@ -97,22 +99,23 @@ def load(
     `where` leaves out rows that the table's watermark doesn't cover yet. In the end the table exists, empty or with
     its old rows when there are stores to switch to.
     """
+    known = statistics.read(source, target, table)
+    task = _Load(table, table if existing is None else _merged(table, existing), where, progress, known)
     ranges = _ranges(source, table)
-    task = _Load(table, table if existing is None else _merged(table, existing), where, progress, len(ranges))
     if len(ranges) == 1 and existing is None:
         notes = create_table(target, name, table, as_store=False)
         rows, size, more = _fill(source, target, task, name, None, named=True)
-        return Loaded([], rows, size, notes + more)
+        return Loaded([], rows, size, notes + more, known)
     stores = [TableName(SCHEMA, f"{_prefix(name)}{secrets.token_hex(4)}") for _ in ranges]
     if len(ranges) == 1:
         notes = create_table(target, stores[0], task.wanted, as_store=True)
         rows, size, more = _fill(source, target, task, stores[0], None, named=False)
-        return Loaded(stores, rows, size, notes + more)
+        return Loaded(stores, rows, size, notes + more, known)
     rows, size, notes = _load_ranges(source, target, task, name, stores, ranges)
     if existing is None:
         notes = create_table(target, name, table, as_store=False)
         notes += add_keys_and_indexes(target, name, table, named=True)
-    return Loaded(stores, rows, size, notes)
+    return Loaded(stores, rows, size, notes, known)
 
 
 def _ranges(source: Connection, table: Table) -> list[sql.Composable | None]:
@@ -175,12 +178,7 @@ def _fill(
     rows, size = pump(source, out, target, into, task.progress)
     target.execute("set local maintenance_work_mem = '256MB'")
     notes = add_keys_and_indexes(target, store, task.wanted, named=named)
-    target.execute(  # a share of the rows, a share of the sample
-        "select set_config('default_statistics_target',"
-        " greatest(10, current_setting('default_statistics_target')::int / %s)::text, true)",
-        [task.parts],
-    )
-    target.execute(sql.SQL("analyze {}").format(store.identifier))
+    statistics.give(target, store, task.known, rows)
     return rows, size, notes
 
 

@@ -8,7 +8,7 @@ import re
 import psycopg
 import pytest
 
-from include.transfer import TransferError, plan, refresh, transfer_table
+from include.transfer import TransferError, plan, refresh, statistics, transfer_table
 from tests.transfer.conftest import execute, move, rows, texts
 
 SHAPES = {
@@ -189,6 +189,35 @@ select (select count(*) from on_it), (select n from on_that), has_table_privileg
     (select count(*) from pg_statistic_ext where stxrelid = 'item'::regclass), 'item'::regclass::oid,
     (select count(*) from pg_indexes where tablename = 'item')
 """
+
+
+@pytest.mark.parametrize("size", [0, 10**9])
+def test_a_refreshed_table_has_the_statistics_of_its_rows(
+    size: int, source_uri: str, target_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "_WORTH_IT", size)  # the source's from 0 bytes on, or ANALYZE
+    execute(
+        source_uri,
+        """create table "Some Table" as select i as id, i % 5 as "a ""b", array[i % 3] as list,"""
+        " int4range(i, i + 9) as span, null::text as nothing, repeat('x''{}', i % 7) as v"
+        " from generate_series(1, 5000) i",
+        'analyze "Some Table"',
+    )
+    known = (
+        "select count(*), min(n_distinct) filter (where attname = 'id'), max(n_distinct) filter (where attname = 'v'),"
+        " min(most_common_freqs[1]) filter (where attname = 'a \"b') from pg_stats where {} = '{}' and {} inherited"
+    )
+    move(source_uri, target_uri)
+    [of_source] = rows(source_uri, known.format("tablename", "Some Table", "not"))
+    assert of_source[:3] == (6, -1, 7)
+    assert rows(target_uri, known.format("tablename", "Some Table", "not")) == [of_source]
+    move(source_uri, target_uri, full=True)
+    assert rows(target_uri, known.format("tablename", "Some Table", "")) == [of_source]
+    assert rows(target_uri, known.format("schemaname", "transfer", "not")) == [of_source]
+    execute(source_uri, """insert into "Some Table" (id, v) select i, 'new' || i from generate_series(1, 4000) i""")
+    move(source_uri, target_uri, full=True)  # what the source knows is stale now
+    [found] = rows(target_uri, known.format("schemaname", "transfer", "not"))
+    assert found[0] == 6 and found[2] < 0
 
 
 def test_what_hangs_on_the_target_table_stays(source_uri: str, target_uri: str) -> None:

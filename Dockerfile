@@ -8,9 +8,11 @@ USER root
 RUN python -m compileall -qq -j 0 -x kubernetes "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" || true
 USER astro
 
-# Outside dbt/, which `astro dev start` mounts over what the image holds.
+# The manifest lies outside dbt/, which `astro dev start` mounts over what the image holds.
 ENV DBT_MANIFEST=/usr/local/airflow/manifest/manifest.json \
-    DBT_SEND_ANONYMOUS_USAGE_STATS=False
+    DBT_SEND_ANONYMOUS_USAGE_STATS=False \
+    AIRFLOW__COSMOS__ENABLE_TELEMETRY=False \
+    AIRFLOW__COSMOS__ENABLE_WATCHER_RELIABLE_RETRY=False
 
 # The folders that become volumes take their owner from here. The manifest is what Cosmos renders the warehouse DAG from.
 RUN mkdir -p manifest local/landing local/landing_archive local/web && python -m include.containers manifest

@@ -74,7 +74,8 @@ def test_airflow_is_set_alike_with_docker_and_without() -> None:
             if name.startswith("AIRFLOW__") and name not in of_the_cli and not own.search(name)
         }
 
-    in_docker = choices(SERVICES["scheduler"]["environment"])
+    of_the_image = dict(re.findall(r"(AIRFLOW__\w+)=(\S+)", DOCKERFILE))
+    in_docker = choices(of_the_image | SERVICES["scheduler"]["environment"])
     assert (
         in_docker.pop("AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION") == "False"
     )  # `make run` starts the first runs itself

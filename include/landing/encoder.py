@@ -331,12 +331,12 @@ def whole_day(value: str, path: str) -> str:
 
 def moment(value: str, path: str) -> str:
     try:
-        zone = datetime.fromisoformat(value).utcoffset()
+        time = datetime.fromisoformat(value)
     except ValueError:
         refuse("format", "is no time of the calendar", path)
-    if zone is None:
+    if time.tzinfo is None:
         return value + "+00"
-    if abs(zone) >= timedelta(hours=16):
+    if abs(time.utcoffset() or timedelta()) >= timedelta(hours=16):
         refuse("format", "has a zone that no place on earth has", path)
     return value
 
@@ -376,7 +376,7 @@ def finished(line: str, values: tuple[Any, ...], paths: Sequence[str]) -> str:
 
     The special characters are those of its text format (PostgreSQL manual, COPY).
     """
-    if line.count("\0") != sum(value is NULL for value in values):
+    if "\0" in line and line.count("\0") != sum(value is NULL for value in values):
         path = next(p for p, v in zip(paths, values, strict=True) if v is not NULL and "\0" in str(v))
         refuse("nul_character", "holds a NUL character, which text can't", path)
     if line.count("\t") == len(values) - 1:

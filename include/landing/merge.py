@@ -21,7 +21,7 @@ from include.landing.files import FileError
 from include.landing.tables import NEWEST_FIRST, Connection, column_list, key_hash, name_of
 
 _EMPTY_STAGE = sql.SQL("truncate stage")
-CHUNK_CHARACTERS = 8 << 20  # of COPY text that are merged at once
+CHUNK_CHARACTERS = 4 << 20  # of COPY text that are merged at once
 _PLAIN_TYPES = {"text", "varchar", "smallint", "integer", "bigint", "date", "boolean"}  # equal where their texts are
 
 

@@ -17,9 +17,9 @@ absent, the source is
             if v2 is None:
                 v2 = NULL
             line = f'{v1}\\t{v2}'
-            if line.count('\\t') != 1 or '\\\\' in line or '\\n' in line or '\\r' in line or '\\0' in line:
-                line = finished(line, (v1, v2,), PATHS)
-            return line
+            if line.count('\\t') != 1 or '\\\\' in line or '\\r' in line or '\\0' in line:
+                return finished(line, (v1, v2,), PATHS)
+            return line.replace('\\n', '\\\\n')
         except RefusedError as refusal:
             return refused(refusal)
 
@@ -56,7 +56,7 @@ _TYPES = re.compile(
     r"|(numeric)(?:\(([0-9]+),\s*([0-9]+)\))?|(varchar)\(([0-9]+)\)"
 )
 _TAB = r"\t"
-_IS_SPECIAL = r"'\\' in line or '\n' in line or '\r' in line or '\0' in line"
+_IS_SPECIAL = r"'\\' in line or '\r' in line or '\0' in line"
 _SPECIAL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -119,8 +119,8 @@ class _Writer:
         body += [
             f"line = f'{_TAB.join(f'{{{v}}}' for v in columns)}'",
             f"if line.count('{_TAB}') != {len(columns) - 1} or {_IS_SPECIAL}:",
-            f"    line = finished(line, ({', '.join(columns)},), PATHS)",
-            "return line",
+            f"    return finished(line, ({', '.join(columns)},), PATHS)",
+            r"return line.replace('\n', '\\n')",
         ]
         encode = [
             "def encode(row):",
@@ -240,6 +240,7 @@ class _Writer:
         return [*([f"{check}({v}, {path!r})"] if check else []), f"{v} = json_text({v}, {path!r})"]
 
     def _json_object(self, properties: list[SchemaProperty], v: str, path: str) -> list[str]:
+        """Write the object with its keys in order, each behind a comma, and take the first comma away."""
         body, template = [], ""
         for spec in properties:
             name = orjson.dumps(spec.physicalName or spec.name).decode().replace("{", "{{").replace("}", "}}")
@@ -253,6 +254,8 @@ class _Writer:
                 body += [f"{part} = ''", f"if {v}.get({spec.name!r}) is not None:", *_indented([*conversion, whole])]
                 body += [f"elif {spec.name!r} in {v}:", f"    {part} = f{f',{name}:null'!r}"]
                 template += f"{{{part}}}"
+        if properties[0].required:
+            return [*body, f"{v} = f{f'{{{{{template[1:]}}}}}'!r}"]
         return [*body, f"{v} = '{{' + f{template!r}[1:] + '}}'"]
 
     def _sum(self, rule: Rule) -> list[str]:

@@ -46,6 +46,7 @@ from include.landing.rows import Problem, RowSchema
 from include.landing.tables import Connection, create_tables, lock, name_of
 
 _BUFFER_ROWS = 200  # rows handed on at once
+_TOLD_PROBLEMS = 20  # of a row
 _GROUP_FILES, _GROUP_BYTES = 100, 4 << 20  # small files that share a transaction; a larger one has its own
 
 
@@ -389,7 +390,8 @@ def _failed(connection: Connection, contract: Contract, file: _Incoming, error: 
 def _not_landed(path: str, error: Exception) -> FileResult:
     if isinstance(error, FileNotFoundError):
         return FileResult(path, "gone", note="was taken by another run")
-    return FileResult(path, "failed", note=_note(error))
+    shown = path.encode("utf-8", "backslashreplace").decode()
+    return FileResult(shown, "failed", note=_note(error))
 
 
 def _archived(result: FileResult, file: _Incoming, root: Root, target: Root) -> FileResult:
@@ -508,7 +510,9 @@ class _Rejects:
             row = orjson.dumps(value).decode()
         else:
             row = raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
-        reason = "; ".join(problem.reason for problem in problems)
+        reason = "; ".join(problem.reason for problem in problems[:_TOLD_PROBLEMS])
+        if len(problems) > _TOLD_PROBLEMS:
+            reason += f"; and {len(problems) - _TOLD_PROBLEMS} more"
         kept = [number, problems[0].code, problems[0].field, reason, row]
         self._kept.write(orjson.dumps(kept) + b"\n")
 

@@ -17,9 +17,9 @@ absent, the source is
             if v2 is None:
                 v2 = NULL
             line = f'{v1}\\t{v2}'
-            if line.count('\\t') != 1 or '\\\\' in line or '\\n' in line or '\\r' in line or '\\0' in line:
-                line = finished(line, (v1, v2,), PATHS)
-            return line
+            if line.count('\\t') != 1 or '\\\\' in line or '\\r' in line or '\\0' in line:
+                return finished(line, (v1, v2,), PATHS)
+            return line.replace('\\n', '\\\\n')
         except RefusedError as refusal:
             return refused(refusal)
 
@@ -56,7 +56,7 @@ _TYPES = re.compile(
     r"|(numeric)(?:\(([0-9]+),\s*([0-9]+)\))?|(varchar)\(([0-9]+)\)"
 )
 _TAB = r"\t"
-_IS_SPECIAL = r"'\\' in line or '\n' in line or '\r' in line or '\0' in line"
+_IS_SPECIAL = r"'\\' in line or '\r' in line or '\0' in line"
 _SPECIAL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -119,8 +119,8 @@ class _Writer:
         body += [
             f"line = f'{_TAB.join(f'{{{v}}}' for v in columns)}'",
             f"if line.count('{_TAB}') != {len(columns) - 1} or {_IS_SPECIAL}:",
-            f"    line = finished(line, ({', '.join(columns)},), PATHS)",
-            "return line",
+            f"    return finished(line, ({', '.join(columns)},), PATHS)",
+            r"return line.replace('\n', '\\n')",
         ]
         encode = [
             "def encode(row):",
@@ -240,6 +240,7 @@ class _Writer:
         return [*([f"{check}({v}, {path!r})"] if check else []), f"{v} = json_text({v}, {path!r})"]
 
     def _json_object(self, properties: list[SchemaProperty], v: str, path: str) -> list[str]:
+        """Write the object with its keys in order, each behind a comma, and take the first comma away."""
         body, template = [], ""
         for spec in properties:
             name = orjson.dumps(spec.physicalName or spec.name).decode().replace("{", "{{").replace("}", "}}")
@@ -253,6 +254,8 @@ class _Writer:
                 body += [f"{part} = ''", f"if {v}.get({spec.name!r}) is not None:", *_indented([*conversion, whole])]
                 body += [f"elif {spec.name!r} in {v}:", f"    {part} = f{f',{name}:null'!r}"]
                 template += f"{{{part}}}"
+        if properties[0].required:
+            return [*body, f"{v} = f{f'{{{{{template[1:]}}}}}'!r}"]
         return [*body, f"{v} = '{{' + f{template!r}[1:] + '}}'"]
 
     def _sum(self, rule: Rule) -> list[str]:
@@ -331,12 +334,12 @@ def whole_day(value: str, path: str) -> str:
 
 def moment(value: str, path: str) -> str:
     try:
-        zone = datetime.fromisoformat(value).utcoffset()
+        time = datetime.fromisoformat(value)
     except ValueError:
         refuse("format", "is no time of the calendar", path)
-    if zone is None:
+    if time.tzinfo is None:
         return value + "+00"
-    if abs(zone) >= timedelta(hours=16):
+    if abs(time.utcoffset() or timedelta()) >= timedelta(hours=16):
         refuse("format", "has a zone that no place on earth has", path)
     return value
 
@@ -376,7 +379,7 @@ def finished(line: str, values: tuple[Any, ...], paths: Sequence[str]) -> str:
 
     The special characters are those of its text format (PostgreSQL manual, COPY).
     """
-    if line.count("\0") != sum(value is NULL for value in values):
+    if "\0" in line and line.count("\0") != sum(value is NULL for value in values):
         path = next(p for p, v in zip(paths, values, strict=True) if v is not NULL and "\0" in str(v))
         refuse("nul_character", "holds a NUL character, which text can't", path)
     if line.count("\t") == len(values) - 1:

@@ -191,7 +191,7 @@ def move_to_archive(root: Root, target: Root, path: str, file: Path, sha256: str
 
 
 def _move(root: Root, target: Root, path: str, name: str, file: Path) -> None:
-    if root.local is not None and target.local is not None:
+    if root.local is not None and target.local is not None and not (root.local / path).is_symlink():
         destination = target.local / name
         destination.parent.mkdir(parents=True, exist_ok=True)
         try:

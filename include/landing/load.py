@@ -24,6 +24,7 @@ from typing import IO, Any
 
 import orjson
 import psycopg
+from psycopg import sql
 
 from include import settings
 from include.landing.contracts import Contract
@@ -42,9 +43,10 @@ from include.landing.files import (
 )
 from include.landing.merge import Merger, create_stage
 from include.landing.rows import Problem, RowSchema
-from include.landing.tables import Connection, create_tables, lock
+from include.landing.tables import Connection, create_tables, lock, name_of
 
 _BUFFER_ROWS = 200  # rows handed on at once
+_TOLD_PROBLEMS = 20  # of a row
 _GROUP_FILES, _GROUP_BYTES = 100, 4 << 20  # small files that share a transaction; a larger one has its own
 
 
@@ -324,6 +326,8 @@ def _load_group(connection: Connection, schema: RowSchema, files: list[_Incoming
         except (FileError, OSError, psycopg.Error) as error:
             if connection.broken or connection.closed:
                 raise
+            if isinstance(error, psycopg.errors.DiskFull):
+                _give_back_room(connection, schema.contract)
             if len(group) == 1:
                 done[group[0].path] = _failed(connection, schema.contract, group[0], error)
             else:
@@ -369,17 +373,25 @@ def _load(connection: Connection, schema: RowSchema, files: list[_Incoming]) -> 
     return results
 
 
+def _give_back_room(connection: Connection, contract: Contract) -> None:
+    """Free what a file has taken up that did not fit on the disk, so that smaller ones may."""
+    with contextlib.suppress(psycopg.Error):
+        connection.execute(sql.SQL("vacuum {}, landing.rejects").format(name_of(contract)))
+
+
 def _failed(connection: Connection, contract: Contract, file: _Incoming, error: Exception) -> FileResult:
     result = _not_landed(file.path, error)
     if result.status == "failed":
-        _record(connection, contract, [(result, file.sha256)])
+        with contextlib.suppress(psycopg.errors.DiskFull):  # the caller is told all the same
+            _record(connection, contract, [(result, file.sha256)])
     return result
 
 
 def _not_landed(path: str, error: Exception) -> FileResult:
     if isinstance(error, FileNotFoundError):
         return FileResult(path, "gone", note="was taken by another run")
-    return FileResult(path, "failed", note=_note(error))
+    shown = path.encode("utf-8", "backslashreplace").decode()
+    return FileResult(shown, "failed", note=_note(error))
 
 
 def _archived(result: FileResult, file: _Incoming, root: Root, target: Root) -> FileResult:
@@ -498,7 +510,9 @@ class _Rejects:
             row = orjson.dumps(value).decode()
         else:
             row = raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
-        reason = "; ".join(problem.reason for problem in problems)
+        reason = "; ".join(problem.reason for problem in problems[:_TOLD_PROBLEMS])
+        if len(problems) > _TOLD_PROBLEMS:
+            reason += f"; and {len(problems) - _TOLD_PROBLEMS} more"
         kept = [number, problems[0].code, problems[0].field, reason, row]
         self._kept.write(orjson.dumps(kept) + b"\n")
 

@@ -10,6 +10,7 @@ import queue
 import re
 import threading
 from collections import Counter
+from itertools import count
 from typing import Any, NamedTuple
 
 import psycopg
@@ -19,8 +20,21 @@ from include.landing.contracts import Contract
 from include.landing.files import FileError
 from include.landing.tables import NEWEST_FIRST, Connection, column_list, key_hash, name_of
 
+_EMPTY_STAGE = sql.SQL("truncate stage")
 CHUNK_CHARACTERS = 4 << 20  # of COPY text that are merged at once
 _PLAIN_TYPES = {"text", "varchar", "smallint", "integer", "bigint", "date", "boolean"}  # equal where their texts are
+
+
+_Blocks = list[tuple[str, list[str]]]  # paths of files, each with some of its lines
+
+
+class _Chunk(NamedTuple):
+    """Lines that are merged at once, made ready by the thread that writes, so that the server waits for none of it."""
+
+    blocks: _Blocks
+    data: bytes  # the lines as COPY takes them
+    keys: list[str]  # a text for each column of the key, with a line for each line; none where none can be looked up
+    suspects: set[int]  # numbers, from 1, of the lines that must be compared, whether their key is in the table or not
 
 
 class Merger:
@@ -38,9 +52,9 @@ class Merger:
         self._key = [names.index(name) for name in contract.key]
         types = {column.type.partition("(")[0] for column in contract.columns if column.is_key}
         self._is_key_plain = types <= _PLAIN_TYPES
-        self._blocks: list[tuple[str, list[str]]] = []  # a file's path and some of its lines
+        self._blocks: _Blocks = []
         self._size = 0
-        self._chunks: queue.Queue[list[tuple[str, list[str]]] | None] = queue.Queue(maxsize=1)
+        self._chunks: queue.Queue[_Chunk | None] = queue.Queue(maxsize=1)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -67,9 +81,26 @@ class Merger:
         if self._error is not None:
             raise self._error
         if self._blocks:
-            self._chunks.put(self._blocks)
+            self._chunks.put(self._chunk(self._blocks))
         self._blocks = []
         self._size = 0
+
+    def _chunk(self, blocks: _Blocks) -> _Chunk:
+        lines = [line for _, block in blocks for line in block]
+        data = "".join(lines).encode()
+        columns = [[line.split("\t", place + 1)[place] for line in lines] for place in self._key]
+        texts = ["\n".join(column) for column in columns]  # a line of COPY's text has no line break within
+        if not (self._is_key_plain and all(texts)):
+            return _Chunk(blocks, data, [], set(range(1, len(lines) + 1)))
+        suspects: set[int] = set()
+        keys = columns[0] if len(columns) == 1 else list(map("\t".join, zip(*columns, strict=True)))
+        if len(set(keys)) < len(keys):
+            times = Counter(keys)
+            suspects.update(number for number, key in enumerate(keys, 1) if times[key] > 1)
+        if any("\\" in text for text in texts):  # what is escaped is not the key's own text
+            for column in columns:
+                suspects.update(number for number, key in enumerate(column, 1) if "\\" in key and key != "\\N")
+        return _Chunk(blocks, data, texts, suspects)
 
     def _work(self) -> None:
         while (chunk := self._chunks.get()) is not None:
@@ -79,63 +110,42 @@ class Merger:
                 except BaseException as error:  # handed to the thread that writes
                     self._error = error
 
-    def _merge(self, blocks: list[tuple[str, list[str]]]) -> None:
-        lines = [line for _, block in blocks for line in block]
-        met = self._met(lines)
+    def _merge(self, chunk: _Chunk) -> None:
+        met = chunk.suspects
+        if chunk.keys:
+            met.update(number for (number,) in self._execute(self._statements.met, chunk.keys))
         if not met:
-            self._copy(self._statements.copy, lines)
-            for path, block in blocks:
+            self._copy(self._statements.copy, chunk.data)
+            for path, block in chunk.blocks:
                 self.loaded[path] += len(block)
             return
-        staged = []
-        direct = []
-        number = 0
-        for path, block in blocks:
+        staged, direct = [], []
+        numbers = count(1)
+        for path, block in chunk.blocks:
             for line in block:
-                number += 1
-                if number in met:
+                if next(numbers) in met:
                     staged.append(line)
                 else:
                     direct.append(line)
                     self.loaded[path] += 1
-        self._copy(self._statements.copy, direct)
-        cursor = self._connection.execute("truncate stage")
-        self._copy(self._statements.stage, staged)
+        self._copy(self._statements.copy, "".join(direct).encode())
+        self._execute(_EMPTY_STAGE)
+        self._copy(self._statements.stage, "".join(staged).encode())
+        self._execute(self._statements.drop_repetitions)
+        self.loaded.update(dict(self._execute(self._statements.append)))
+
+    def _execute(self, statement: sql.SQL | sql.Composed, values: list[str] | None = None) -> psycopg.Cursor[Any]:
         # Planned anew each time: a plan for an empty table would scan a grown one for every row.
-        cursor.execute(self._statements.drop_repetitions, prepare=False)
-        cursor.execute(self._statements.append, prepare=False)
-        self.loaded.update(dict(cursor.fetchall()))
+        return self._connection.execute(statement, values, prepare=False)
 
-    def _met(self, lines: list[str]) -> set[int]:
-        """Return the numbers, from 1, of the lines whose key is in the table or twice among the lines, or may be."""
-        if not self._is_key_plain:
-            return set(range(1, len(lines) + 1))
-        fields = [line.split("\t", max(self._key) + 1) for line in lines]
-        columns = [[row[place] for row in fields] for place in self._key]
-        keys: list[Any] = list(zip(*columns, strict=True)) if len(columns) > 1 else []
-        keys = keys or columns[0]
-        texts = ["\n".join(column) for column in columns]  # a line of COPY's text has no line break within
-        if not all(texts):
-            return set(range(1, len(lines) + 1))
-        found = self._connection.execute(self._statements.met, texts, prepare=False)
-        met = {number for (number,) in found}
-        if len(set(keys)) < len(keys):
-            times = Counter(keys)
-            met.update(number for number, key in enumerate(keys, 1) if times[key] > 1)
-        if any("\\" in text for text in texts):  # what is escaped is not the key's own text
-            met.update(
-                n for n, row in enumerate(fields, 1) if any("\\" in row[p] and row[p] != "\\N" for p in self._key)
-            )
-        return met
-
-    def _copy(self, statement: sql.Composed, lines: list[str]) -> None:
-        if not lines:
+    def _copy(self, statement: sql.Composed, data: bytes) -> None:
+        if not data:
             return
         try:
             with self._connection.cursor().copy(statement) as copy:
-                copy.write("".join(lines))
+                copy.write(data)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
-            raise _refused(error, lines) from None
+            raise _refused(error, data) from None
 
 
 def create_stage(connection: Connection, contract: Contract) -> None:
@@ -215,12 +225,12 @@ def _statements(contract: Contract) -> _Statements:
     )
 
 
-def _refused(error: psycopg.Error, lines: list[str]) -> FileError:
+def _refused(error: psycopg.Error, data: bytes) -> FileError:
     """Return what says which row of which file Postgres did not take, without its values."""
     place = re.search(r", line ([0-9]+)(?:, column (\S+?))?(:|$)", error.diag.context or "")
     where = "a row"
     if place:
-        *_, path, line = lines[int(place[1]) - 1].rstrip("\n").split("\t")
+        *_, path, line = data.split(b"\n")[int(place[1]) - 1].decode().split("\t")
         where = f"{path} line {line}" + (f", column {place[2]}" if place[2] else "")
     return FileError(
         f"is refused by Postgres at {where} ({error.sqlstate or '?'}): compare the contract with the table's types"

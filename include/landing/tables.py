@@ -24,46 +24,52 @@ METADATA = sql.SQL(
 )
 NEWEST_FIRST = sql.SQL("_xid desc, _file desc, _line desc")
 
-_OWN_TABLES = """
-create schema if not exists landing;
-create table if not exists landing.files (
-    dataset text not null,
-    path text not null,
-    sha256 text not null,
-    status text not null check (status in ('landed', 'held', 'failed')),
-    rows_read bigint not null default 0,
-    rows_loaded bigint not null default 0,
-    rows_duplicate bigint not null default 0,
-    rows_rejected bigint not null default 0,
-    loaded_at timestamptz not null default now(),
-    error text,
-    primary key (dataset, sha256),
-    check (rows_read = rows_loaded + rows_duplicate + rows_rejected)
-);
-comment on table landing.files is 'Every file that landing has seen, by its content; landed = loaded + duplicate + rejected.';
-create table if not exists landing.rejects (
-    dataset text not null,
-    path text not null,
-    sha256 text not null,
-    line bigint not null,
-    code text not null,
-    field text not null,
-    reason text not null,
-    "row" text not null,
-    rejected_at timestamptz not null default now(),
-    primary key (dataset, sha256, line)
-);
-create table if not exists landing.fetches (
-    dataset text not null,
-    url text not null,
-    etag text not null,
-    last_modified text not null,
-    fetched_at timestamptz not null default now(),
-    primary key (dataset, url)
-);
-comment on table landing.fetches is 'What each URL said of its content when it was last fetched.';
-comment on table landing.rejects is 'Rows that a contract refused, as they stood in the file. May hold personal values.';
-"""  # noqa: E501
+# Landing's own tables in the schema `landing`: comment, columns, constraints. A database made by an older version gets
+# the tables and columns that it lacks, so a new column may be null or has a default.
+OWN_TABLES: dict[str, tuple[str, dict[str, str], str]] = {
+    "files": (
+        "Every file that landing has seen, by its content; read = loaded + duplicate + rejected.",
+        {
+            "dataset": "text not null",
+            "path": "text not null",
+            "sha256": "text not null",
+            "status": "text not null check (status in ('landed', 'held', 'failed'))",
+            "rows_read": "bigint not null default 0",
+            "rows_loaded": "bigint not null default 0",
+            "rows_duplicate": "bigint not null default 0",
+            "rows_rejected": "bigint not null default 0",
+            "loaded_at": "timestamptz not null default now()",
+            "error": "text",
+        },
+        "primary key (dataset, sha256), check (rows_read = rows_loaded + rows_duplicate + rows_rejected)",
+    ),
+    "rejects": (
+        "Rows that a contract refused, as they stood in the file. May hold personal values.",
+        {
+            "dataset": "text not null",
+            "path": "text not null",
+            "sha256": "text not null",
+            "line": "bigint not null",
+            "code": "text not null",
+            "field": "text not null default ''",
+            "reason": "text not null default ''",
+            "row": "text not null",
+            "rejected_at": "timestamptz not null default now()",
+        },
+        "primary key (dataset, sha256, line)",
+    ),
+    "fetches": (
+        "What each URL said of its content when it was last fetched.",
+        {
+            "dataset": "text not null",
+            "url": "text not null",
+            "etag": "text not null default ''",
+            "last_modified": "text not null default ''",
+            "fetched_at": "timestamptz not null default now()",
+        },
+        "primary key (dataset, url)",
+    ),
+}
 
 
 def name_of(contract: Contract) -> sql.Identifier:
@@ -105,8 +111,7 @@ def create_tables(connection: Connection, contracts: Iterable[Contract]) -> None
     """Do what `ensure_tables` promises, on an open connection."""
     with lock(connection, "tables"):
         connection.execute("set local client_min_messages = warning")
-        if not _exists(connection, "landing", "rejects"):
-            connection.execute(_OWN_TABLES)
+        _create_own_tables(connection)
         for contract in contracts:
             if contract.path is None:
                 continue
@@ -114,6 +119,28 @@ def create_tables(connection: Connection, contracts: Iterable[Contract]) -> None
                 _create(connection, contract)
             else:
                 _follow(connection, contract)
+
+
+def _create_own_tables(connection: Connection) -> None:
+    found: dict[str, list[str]] = dict(
+        connection.execute(
+            "select relname, array_agg(attname) from pg_attribute join pg_class on pg_class.oid = attrelid"
+            " where relnamespace = to_regnamespace('landing') and attnum > 0 and not attisdropped group by relname"
+        ).fetchall()
+    )
+    if not found:
+        connection.execute("create schema if not exists landing")
+    for table, (comment, columns, constraints) in OWN_TABLES.items():
+        name = sql.Identifier("landing", table)
+        if table not in found:
+            definitions = sql.SQL(", ").join(_definition(*column) for column in columns.items())
+            create = sql.SQL("create table {} ({}, {})")
+            connection.execute(create.format(name, definitions, sql.SQL(constraints)))
+            connection.execute(sql.SQL("comment on table {} is {}").format(name, sql.Literal(comment)))
+            continue
+        for column in columns.keys() - set(found[table]):
+            definition = _definition(column, columns[column])
+            connection.execute(sql.SQL("alter table {} add column {}").format(name, definition))
 
 
 def differences(connection: Connection, contract: Contract) -> tuple[list[Column], list[str]]:
@@ -170,8 +197,27 @@ def _follow(connection: Connection, contract: Contract) -> None:
         definition = _definition(column.name, column.type)
         connection.execute(sql.SQL("alter table {} add column {}").format(name_of(contract), definition))
         _comment(connection, contract, column)
-    if new:
+    if new or _index_key(connection, contract) or not _exists(connection, contract.schema, f"{contract.table}_current"):
         _create_view(connection, contract)
+
+
+def _index_key(connection: Connection, contract: Contract) -> bool:
+    """See that the table's index is on the contract's key; return whether it was not. Another key's index goes."""
+    begun = "hash_record_extended(ROW("
+    wanted = f"{begun}{', '.join(contract.key)}), '0'::bigint)"
+    found = connection.execute(
+        "select relname, replace(pg_get_expr(indexprs, indrelid), '\"', '') from pg_index"
+        " join pg_class on pg_class.oid = indexrelid"
+        " where indrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) and indexprs is not null",
+        [contract.schema, contract.table],
+    ).fetchall()
+    if any(expression == wanted for _, expression in found):
+        return False
+    for name, expression in found:
+        if expression.startswith(begun):
+            connection.execute(sql.SQL("drop index {}").format(sql.Identifier(contract.schema, name)))
+    connection.execute(sql.SQL("create index on {} (({}))").format(name_of(contract), key_hash(contract, "")))
+    return True
 
 
 def _catalog_type(type_: str) -> str:
@@ -188,7 +234,7 @@ def _create(connection: Connection, contract: Contract) -> None:
     columns = sql.SQL(", ").join(_definition(column.name, column.type) for column in contract.columns)
     connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(contract.schema)))
     connection.execute(sql.SQL("create table {} ({}, {})").format(name_of(contract), columns, METADATA))
-    connection.execute(sql.SQL("create index on {} (({}))").format(name_of(contract), key_hash(contract, "")))
+    _index_key(connection, contract)
     _create_view(connection, contract)
     comment = sql.SQL("comment on table {} is {}")
     connection.execute(comment.format(name_of(contract), sql.Literal(contract.description)))

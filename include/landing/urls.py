@@ -109,15 +109,20 @@ def fetch(
             [contract.name, _shown(address)],
         ).fetchone()
         copy = Path(folder) / "download"
+        path = contract.path.replace("*", datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
         try:
             version = _download(address, _Version(*known) if known else _Version(), copy, budget)
+            if version is None:
+                return FetchResult(contract.name, "unchanged", seconds=time.monotonic() - begun)
+            Root(root).write(path, copy)
         except FileError as error:
             raise FileError(f"{contract.name}: {_shown(address)} {error}") from None
-        seconds = time.monotonic() - begun
-        if version is None:
-            return FetchResult(contract.name, "unchanged", seconds=seconds)
-        path = contract.path.replace("*", datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
-        Root(root).write(path, copy)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise FileError(
+                f"{contract.name}: {_shown(address)} can't be written to {folder} or the landing root ({reason}):"
+                " mend that, then run again"
+            ) from None
         # Written last: whoever is killed before this line fetches the same bytes again, and landing knows them.
         connection.execute(
             "insert into landing.fetches (dataset, url, etag, last_modified) values (%s, %s, %s, %s)"
@@ -125,7 +130,7 @@ def fetch(
             " fetched_at = now()",
             [contract.name, _shown(address), version.etag, version.last_modified],
         )
-        return FetchResult(contract.name, "fetched", path, copy.stat().st_size, seconds)
+        return FetchResult(contract.name, "fetched", path, copy.stat().st_size, time.monotonic() - begun)
 
 
 def _shown(url: str) -> str:
@@ -223,13 +228,14 @@ def _receive(response: httpx.Response, url: str, got: _Version | None, out: IO[b
 def _copy_file(source: Path, known: _Version, target: Path, budget: _Budget) -> _Version | None:
     try:
         state = source.stat()
-        version = _Version(etag=f"{state.st_size}-{state.st_mtime_ns}")
-        if version == known:
-            return None
-        with source.open("rb") as content, target.open("wb") as out:
-            while chunk := content.read(_CHUNK):
-                out.write(chunk)
-                budget.check(out.tell(), state.st_size)
+        content = source.open("rb")
     except OSError as error:
         raise FileError(f"can't be read: {error.strerror}") from None
+    version = _Version(etag=f"{state.st_size}-{state.st_mtime_ns}")
+    with content, target.open("wb") as out:
+        if version == known:
+            return None
+        while chunk := content.read(_CHUNK):
+            out.write(chunk)
+            budget.check(out.tell(), state.st_size)
     return version

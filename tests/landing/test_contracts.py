@@ -7,6 +7,7 @@ import shutil
 import textwrap
 from pathlib import Path
 
+import psycopg
 import pytest
 import yaml
 
@@ -16,6 +17,7 @@ from include.landing.checks import check_contracts, check_file
 from include.landing.contracts import read_contract, select
 from include.landing.dbt_sources import differing, write
 from include.landing.drafts import write_draft
+from include.landing.tables import OWN_TABLES
 from tests.landing.conftest import SHOP, THINGS, Place, write_contract
 
 
@@ -218,6 +220,48 @@ def test_no_contract_is_drafted_from_an_empty_sample(tmp_path: Path) -> None:
     sample.write_text("")
     with pytest.raises(ContractError, match="holds no row"):
         write_draft("web.orders", sample, folder=tmp_path / "contracts")
+
+
+ADDED = [
+    f"alter table landing.{table} drop column {column}"
+    for table, (_, columns, _) in OWN_TABLES.items()
+    for column, type_ in columns.items()
+    if "not null" not in type_ or "default" in type_
+]
+OLDER = [*(f"drop table landing.{table}" for table in OWN_TABLES), *ADDED, "drop schema landing cascade"]
+OLDER += ["drop view toys.things_current", "drop index toys.things_hash_record_extended_idx"]
+
+
+@pytest.mark.parametrize("statement", OLDER)
+def test_a_database_of_an_older_version_is_brought_up_to_date_by_the_next_run(things: Place, statement: str) -> None:
+    things.put("one", [{"id": 1}, {"id": "x"}])
+    things.land()
+    made = "select table_schema, table_name, column_name, data_type from information_schema.columns order by 1, 2, 3"
+    indexes = "select indexdef from pg_indexes where schemaname in ('landing', 'toys') order by 1"
+    before = things.query(made), things.query(indexes)
+    with psycopg.connect(things.uri) as connection:
+        connection.execute(statement)
+    assert (things.query(made), things.query(indexes)) != before
+    things.put("two", [{"id": 2}, {"id": "y"}])
+    assert things.land().rows_loaded == 1
+    assert (things.query(made), things.query(indexes)) == before
+    assert things.query("select id from toys.things_current order by id") == [(1,), (2,)]
+
+
+def test_a_contract_with_another_key_gives_the_table_its_index_and_view(things: Place) -> None:
+    things.put("one", [{"id": 1, "label": "a"}, {"id": 1, "label": "b"}])
+    things.land()
+    key = "label, logicalType: string, physicalType: text, primaryKey: true, primaryKeyPosition: 2"
+    text = THINGS.replace("label, logicalType: string, physicalType: text", key)
+    things.contract = write_contract(things.folder, text)
+    things.put("two", [{"id": 1, "label": "a", "secret": "a@example.com"}])
+    assert things.land().rows_loaded == 1
+    assert things.query("select id, label, secret from toys.things_current order by label") == [
+        (1, "a", "a@example.com"),
+        (1, "b", None),
+    ]
+    (index,) = things.query("select indexdef from pg_indexes where schemaname = 'toys'")
+    assert "ROW(id, label)" in index[0]
 
 
 def test_two_runs_may_create_the_tables_at_once(source_uri: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import multiprocessing
 import os
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -151,7 +154,14 @@ ODD_FILES = {
     "null": (b"null\n", 0, 1),
     "huge_numbers": (b'{"id": 99999999999}\n{"id": 1e400}\n{"id": 123456789012345678901234567890}\n', 0, 3),
     "whole_float": (b'{"id": 1.0}\n{"id": 1.5}\n', 1, 1),
-    "deep": (b'{"id": ' + b"[" * 5000 + b"]" * 5000 + b"}\n", 0, 1),
+    "deep": (b'{"id": ' + b"[" * 10_000 + b"]" * 10_000 + b"}\n", 0, 1),
+    "no_numbers": (b'{"id": NaN}\n{"id": Infinity}\n{"id": 01}\n', 0, 3),
+    "negative_zero": (b'{"id": -0}\n{"id": 1}\n', 2, 0),
+    "key_twice": (b'{"id": 1, "id": 2}\n', 1, 0),  # the last one counts, as JSON parsers have it
+    "many_keys": (b"{" + b",".join(b'"k%d": 1' % n for n in range(5000)) + b"}\n", 0, 1),
+    "other_line_ends": ('{"id": 1, "label": "a\u2028b\u0085c"}\n{"id": 2}\r{"id": 3}\n'.encode(), 1, 1),
+    "two_rows_in_a_line": (b'{"id": 1}{"id": 2}\n{"id": 3},\n', 0, 2),
+    "array_of_rows": (b'[\n{"id": 1}\n]\n', 1, 2),
 }
 
 
@@ -169,6 +179,60 @@ def test_odd_files_lose_no_valid_row_and_stop_nobody(things: Place, kind: str) -
     assert things.query("select count(*) from landing.rejects where line > 0 and reason > '' and code > ''") == [
         (2 * bad,)
     ]
+
+
+def test_a_row_with_thousands_of_mistakes_gives_a_reason_of_some_lines(things: Place) -> None:
+    things.put("one", b"{" + b",".join(b'"k%d": 1' % n for n in range(5000)) + b"}\n")
+    things.land()
+    ((reason,),) = things.query("select reason from landing.rejects")
+    assert reason.startswith("id: is missing; the row: the contract knows no key 'k")
+    assert reason.endswith("and 4981 more")
+    assert len(reason) < 2000
+
+
+@pytest.mark.parametrize("name", ["a\nb", "tab\tand\\", "quote'\"$;--", "ü漢 😀", "%s{}", "-rf", ".."[:1] + "hidden"])
+def test_a_file_of_any_name_is_landed_under_it(things: Place, name: str) -> None:
+    things.put(name, [thing(1), {"id": "x"}])
+    assert statuses(things.land()) == ["landed"]
+    path = f"toys/{name}/things.json"
+    for place in ("toys.things", "landing.files", "landing.rejects"):
+        assert things.query(f"select {'_file' if 'toys' in place else 'path'} from {place}") == [(path,)]
+    assert (things.archive / path).is_file()
+
+
+def test_a_file_whose_name_is_not_text_stays_and_is_told(things: Place) -> None:
+    name = os.fsdecode(b"bad\xff")
+    things.put(name, [thing(1)])
+    things.put("good", [thing(2)])
+    with pytest.raises(LandingError) as caught:
+        things.land()
+    assert str(caught.value) == "toys.things: toys/bad\\udcff/things.json has a name that is not UTF-8: rename it"
+    assert things.rows() == [(2, "a")]
+
+
+def test_links_are_followed_and_loops_and_folders_are_no_files(things: Place) -> None:
+    elsewhere = things.folder / "elsewhere.json"
+    elsewhere.write_bytes(b'{"id": 1}\n')
+    for name in ("link", "loop", "dangling"):
+        (things.root / "toys" / name).mkdir(parents=True)
+    (things.root / "toys/link/things.json").symlink_to("../../../elsewhere.json")
+    (things.root / "toys/loop/things.json").symlink_to("things.json")
+    (things.root / "toys/dangling/things.json").symlink_to("nowhere")
+    (things.root / "toys/ring").symlink_to(things.root / "toys")
+    (things.root / "toys/folder/things.json").mkdir(parents=True)
+    assert statuses(things.land()) == ["landed"]
+    archived = things.archive / "toys/link/things.json"
+    assert archived.read_bytes() == elsewhere.read_bytes()
+    assert not archived.is_symlink()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_that_may_not_be_read_stays_is_told_and_stops_nobody(things: Place) -> None:
+    things.put("closed", [thing(1)]).chmod(0)
+    things.put("open", [thing(2)])
+    with pytest.raises(LandingError, match=r"toys/closed/things.json can't be read or moved: Permission denied"):
+        things.land()
+    assert things.rows() == [(2, "a")]
 
 
 def test_text_arrives_as_it_was_sent(things: Place) -> None:
@@ -208,9 +272,31 @@ def test_a_very_long_line_is_refused_without_holding_it_in_memory(things: Place)
         out.write(b'"}\n{"id": 2}\n')
     with things.root.joinpath("toys/one/things.json").open("rb") as stream:
         assert os.fstat(stream.fileno()).st_size > 100 << 20
-    result = things.land()
+    with little_memory():
+        result = things.land()
     assert (result.rows_loaded, result.codes) == (1, {"too_long": 1})
     assert things.query('select line, length("row") from landing.rejects') == [(1, 1 << 16)]
+
+
+@contextlib.contextmanager
+def little_memory() -> Iterator[None]:
+    tracemalloc.start()
+    yield
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 << 20
+
+
+def test_a_gzip_of_a_thousand_times_its_size_takes_little_memory(things: Place) -> None:
+    folder = things.root / "toys/bomb"
+    folder.mkdir(parents=True)
+    with gzip.open(folder / "things.json.gz", "wb", compresslevel=1) as out:
+        for _ in range(300):
+            out.write(bytes(1 << 20))
+        out.write(b'\n{"id": 1}\n')
+    with little_memory():
+        result = things.land()
+    assert (result.rows_loaded, result.codes) == (1, {"too_long": 1})
 
 
 def test_a_file_that_is_being_written_waits_for_the_next_run(things: Place) -> None:
@@ -322,6 +408,10 @@ CSV_FILES = {
     "bad_byte": (b"id,label,secret\n1,\xe9,\n2,b,\n", 1, 1),
     "bom": (b"\xef\xbb\xbfid,label,secret\n1,a,\n", 1, 0),
     "empty": (b"", 0, 0),
+    "too_many_values": (b"id,label,secret\n1,a,,more\n2,b,\n", 1, 1),
+    "nul": (b"id,label,secret\n1,a\0b,\n2,b,\n", 1, 1),
+    "long_record": (b'id,label,secret\n1,"' + b"a\n" * 90 + b'",\n2,b,\n', 2, 0),
+    "quote_never_closed": (b'id,label,secret\n1,"a,\n' + b"2,b,\n" * 500, 1, 1),
 }
 
 
@@ -343,9 +433,17 @@ def test_the_line_of_a_csv_row_is_where_its_record_begins(csv_things: Place) -> 
 
 
 @pytest.mark.parametrize(
-    ("header", "reason"), [(b"label\na\n", "lacks id"), (b"id,label,secret,more\n", "has 1 that the contract does not")]
+    ("header", "reason"),
+    [
+        (b"label\na\n", "has a header that lacks id"),
+        (b"id,label,secret,more\n", "has a header that has 1 that the contract does not"),
+        (b"1,a,\n2,b,\n", "has a header that lacks id"),
+        (b"id;label;secret\n1;a;\n", "has a header that lacks id"),
+        (b"id,label,label\n1,a,b\n", "has a header that names a column twice"),
+        (b"id,label,secret\r1,a,\r", "has a first line that is no header of names separated by ','"),
+    ],
 )
 def test_a_csv_header_that_does_not_fit_fails_the_file(csv_things: Place, header: bytes, reason: str) -> None:
     csv_things.put("one", header)
-    with pytest.raises(LandingError, match=f"has a header that {reason}"):
+    with pytest.raises(LandingError, match=reason):
         csv_things.land()

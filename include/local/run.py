@@ -163,8 +163,8 @@ def _follow(api: Api, runs: dict[str, str], since: datetime, progress: Progress,
         tasks = [task for dag_id, run_id in runs.items() for task in api.task_instances(dag_id, run_id)]
         done = sum(task["state"] in ("success", "skipped", "failed", "upstream_failed") for task in tasks)
         active = sorted({_name(task) for task in tasks if task["state"] in ("running", "up_for_retry")})
-        now = ", ".join(active[:4]) or ("waiting for the run before" if "queued" in states.values() else "")
-        progress.show(f"{what}: {done} of {len(tasks)} tasks done{'; now ' + now if now else ''}")
+        now = f"; now {', '.join(active[:4])}" if active else "; queued" if "queued" in states.values() else ""
+        progress.show(f"{what}: {done} of {len(tasks)} tasks done{now}")
         return all(state in FINISHED for state in states.values())
 
     try:

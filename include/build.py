@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import functools
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +20,11 @@ from psycopg.pq import Conninfo
 
 from include import settings
 
+# Said to every dbt, Airflow's too, because a parse is worth something only to those who were told the same.
+PROFILE = ("--profile", "warehouse", "--target", "target_db")
+PARSED = settings.DBT_MANIFEST.parent / "parsed"  # what dbt writes when it parses the project
+PARTIAL_PARSE = "partial_parse.msgpack"
+
 
 def run_dbt(arguments: Sequence[str], target_uri: str | None = None) -> int:
     """Run one dbt command on the project and return its exit code: 1 where a model, a test or dbt itself failed."""
@@ -27,7 +33,7 @@ def run_dbt(arguments: Sequence[str], target_uri: str | None = None) -> int:
     os.environ.update(profile_variables(target_uri or settings.connection_uri("target_db")))
     os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "False")
     folder = str(settings.DBT_PROJECT)
-    result = dbtRunner().invoke([*arguments, "--project-dir", folder, "--profiles-dir", folder])
+    result = dbtRunner().invoke([*arguments, *PROFILE, "--project-dir", folder, "--profiles-dir", folder])
     return 0 if result.success else 1
 
 
@@ -56,20 +62,22 @@ def make_manifest() -> None:
     """
     if not manifest_is_stale():
         return
-    folder = settings.DBT_MANIFEST.parent / "parsed"
-    folder.mkdir(parents=True, exist_ok=True)
+    PARSED.mkdir(parents=True, exist_ok=True)
     began = time.time()
+    variables = profile_variables(settings.connection_uri("target_db"))
     done = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", "parse", "--profiles-dir=."],
+        [sys.executable, "-m", "dbt.cli.main", "parse", *PROFILE, "--profiles-dir=."],
         cwd=settings.DBT_PROJECT,
-        env={**os.environ, "DBT_TARGET_PATH": str(folder), "DBT_LOG_PATH": str(folder)},
+        env={**os.environ, **variables, "DBT_TARGET_PATH": str(PARSED), "DBT_LOG_PATH": str(PARSED)},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode != 0:
         raise DbtError(f"dbt can't parse the project in {settings.DBT_PROJECT}:\n{done.stdout}{done.stderr}")
-    made = folder / "manifest.json"
+    if PARSED.is_relative_to(settings.DBT_PROJECT):  # where Cosmos looks for it, to save the first build a parse
+        shutil.copy(PARSED / PARTIAL_PARSE, settings.DBT_PROJECT / "target" / PARTIAL_PARSE)
+    made = PARSED / "manifest.json"
     os.utime(made, (began, began))  # so that a file edited meanwhile is younger
     made.replace(settings.DBT_MANIFEST)
 
@@ -96,8 +104,9 @@ def make_docs(target_uri: str | None = None) -> int:
 
     They have a folder of their own, so that whoever reads the manifest meanwhile never finds half of it.
     """
-    folder = str(settings.DBT_DOCS)
-    return run_dbt(["docs", "generate", "--target-path", folder, "--log-path", folder], target_uri)
+    folder, parsed = str(settings.DBT_DOCS), str(PARSED / PARTIAL_PARSE)
+    arguments = ["--target-path", folder, "--log-path", folder, "--partial-parse-file-path", parsed]
+    return run_dbt(["docs", "generate", *arguments], target_uri)
 
 
 def docs_are_stale() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from dataclasses import dataclass, field
@@ -93,8 +94,8 @@ def report(stages: list[Stage]) -> str:
             "",
             f"Airflow UI  {airflow.UI_URL}",
             f"dbt docs    `make docs` serves them on http://localhost:{settings.DOCS_PORT}",
-            f"source      psql {_shown('source_db')}",
-            f"target      psql {_shown('target_db')}",
+            f"source      psql {shlex.quote(_shown('source_db'))}",
+            f"target      psql {shlex.quote(_shown('target_db'))}",
             "",
             "The stack stays up: `make status` says what runs, `make stop` ends it.",
         ]
@@ -162,7 +163,8 @@ def _follow(api: Api, runs: dict[str, str], since: datetime, progress: Progress,
         tasks = [task for dag_id, run_id in runs.items() for task in api.task_instances(dag_id, run_id)]
         done = sum(task["state"] in ("success", "skipped", "failed", "upstream_failed") for task in tasks)
         active = sorted({_name(task) for task in tasks if task["state"] in ("running", "up_for_retry")})
-        progress.show(f"{what}: {done} of {len(tasks)} tasks done{'; now ' + ', '.join(active[:4]) if active else ''}")
+        now = f"; now {', '.join(active[:4])}" if active else "; queued" if "queued" in states.values() else ""
+        progress.show(f"{what}: {done} of {len(tasks)} tasks done{now}")
         return all(state in FINISHED for state in states.values())
 
     try:

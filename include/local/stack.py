@@ -75,7 +75,7 @@ def servers() -> list[tuple[settings.Server, PostgresServer]]:
     ]
 
 
-def start_databases(names: tuple[str, ...] = ("source", "target", "airflow")) -> list[str]:
+def start_databases(names: tuple[str, ...]) -> list[str]:
     """Start the named servers that do not run yet and return their names. Raises StackError for a taken port."""
     wanted = [(server, embedded) for server, embedded in servers() if server.name in names]
     idle = [(server, embedded) for server, embedded in wanted if not embedded.is_running()]
@@ -102,7 +102,7 @@ def start() -> None:
         began = time.monotonic()
         parts = [airflow.Component(name) for name in airflow.COMPONENTS]
         if all(part.process() and not part.has_old_settings() for part in parts) and _is_healthy(Api()):
-            start_databases()
+            start_databases(_needed())
             make_manifest()
             say(f"stack: runs already, UI on {airflow.UI_URL}")
             return
@@ -115,7 +115,7 @@ def start() -> None:
             demand_port(settings.DEMO_WEB_PORT, settings.DEMO_WEB_PORT_VARIABLE, "the demo's web server")
         _check_roots()
         running = [part for part in parts if part.process()]
-        started = start_databases()
+        started = start_databases(_needed())
         try:
             say(f"databases: up after {time.monotonic() - began:.0f} s")
             with ThreadPoolExecutor() as pool:
@@ -188,6 +188,12 @@ def demand_port(port: int, variable: str, what: str) -> None:
         f"port {port}, meant for {what}, is taken{' by ' + ', '.join(holders) if holders else ''}: "
         f"stop that, or choose another with {variable}=<port>"
     )
+
+
+def _needed() -> tuple[str, ...]:
+    """Return the servers that the stack runs on: Airflow's, and those that no connection of somebody's own replaces."""
+    replaceable = {"source": "AIRFLOW_CONN_SOURCE_DB", "target": "AIRFLOW_CONN_TARGET_DB"}
+    return ("airflow", *(name for name, variable in replaceable.items() if not settings.setting(variable, "")))
 
 
 def _is_healthy(api: Api) -> bool:

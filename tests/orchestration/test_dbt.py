@@ -8,9 +8,23 @@ import pytest
 from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 from cosmos.constants import DbtResourceType
 
-from include.orchestration.dbt import ModelTrigger, _tests_by_model
+from include import settings
+from include.orchestration.dbt import ModelTrigger, TargetProfile, _tests_by_model
 
 MODEL = "model.warehouse.sales_daily"
+
+
+def test_dbt_in_airflow_reads_every_parameter_of_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = "postgresql://me:p%40ss@[::1]/shop?sslmode=verify-full&sslrootcert=%2Fca.pem&connect_timeout=7"
+    monkeypatch.setenv("AIRFLOW_CONN_TARGET_DB", uri)
+    path = settings.DBT_PROJECT / "profiles.yml"
+    with TargetProfile("warehouse", "target_db", profiles_yml_filepath=path).ensure_profile() as (used, variables):
+        assert used == path
+    given = {"HOST": "::1", "PORT": "5432", "USER": "me", "PASSWORD": "p@ss", "NAME": "shop"}
+    assert variables.items() >= {f"TARGET_DB_{name}": value for name, value in given.items()}.items()
+    assert (
+        variables.items() >= {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/ca.pem", "PGCONNECT_TIMEOUT": "7"}.items()
+    )
 
 
 def node(kind: DbtResourceType, *reads: str) -> Any:

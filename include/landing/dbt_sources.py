@@ -23,8 +23,8 @@ HEADER = (
 METADATA = {
     "_file": "File that the row came in, below the landing root.",
     "_line": "Line of the file where the row starts, from 1.",
-    "_loaded_at": "When the row was loaded.",
-    "_xid": "Transaction that loaded the row; the newest version of a key has the greatest (_xid, _file, _line).",
+    "_loaded_at": "When the row was loaded; the newest version of a key has the greatest (_loaded_at, _file, _line).",
+    "_xid": "Transaction that loaded the row, by which the transfer tells new rows.",
 }
 
 

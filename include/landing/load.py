@@ -339,7 +339,7 @@ def _load_group(connection: Connection, schema: RowSchema, files: list[_Incoming
 def _load(connection: Connection, schema: RowSchema, files: list[_Incoming]) -> dict[str, FileResult]:
     """Load files whole: rows, rejects and lines of landing.files, in one transaction under the dataset's lock.
 
-    The lock comes before the transaction's number, so the numbers of a dataset follow the order of its commits.
+    The lock comes before the transaction, so a dataset's `_loaded_at` follows the order of its commits.
     """
     contract = schema.contract
     results: dict[str, FileResult] = {}

@@ -22,7 +22,8 @@ METADATA = sql.SQL(
     '_file text collate "C" not null, _line bigint not null, _loaded_at timestamptz not null default now(), '
     "_xid xid8 not null default pg_current_xact_id()"
 )
-NEWEST_FIRST = sql.SQL("_xid desc, _file desc, _line desc")
+# Not _xid: after a dump was restored on another server, new transactions have lower numbers than those of its rows.
+NEWEST_FIRST = sql.SQL("_loaded_at desc, _file desc, _line desc")
 
 # Landing's own tables in the schema `landing`: comment, columns, constraints. A database made by an older version gets
 # the tables and columns that it lacks, so a new column may be null or has a default.
@@ -90,10 +91,18 @@ def key_hash(contract: Contract, alias: str) -> sql.Composed:
 
 @contextmanager
 def lock(connection: Connection, name: str) -> Any:
-    """Open a transaction in which nobody else holds the lock of this name (a dataset's, or `tables`)."""
-    with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(hashtextextended('landing ' || %s, 0))", [name])
-        yield
+    """Open a transaction while nobody else holds the lock of this name (a dataset's, or `tables`).
+
+    The lock is the session's: the transaction begins when it is held, so its now() follows the order of the commits.
+    """
+    number = "hashtextextended('landing ' || %s, 0)"
+    connection.execute(f"select pg_advisory_lock({number})", [name])
+    try:
+        with connection.transaction():
+            yield
+    finally:
+        if not connection.closed:
+            connection.execute(f"select pg_advisory_unlock({number})", [name])
 
 
 def ensure_tables(contracts: Contract | Iterable[Contract], source_uri: str) -> None:

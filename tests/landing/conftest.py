@@ -82,7 +82,7 @@ class Place:
             return connection.execute(statement).fetchall()
 
     def rows(self) -> list[tuple[Any, ...]]:
-        return self.query("select id, label from toys.things order by id, _xid, _file, _line")
+        return self.query("select id, label from toys.things order by id, _loaded_at, _file, _line")
 
 
 def write_contract(folder: Path, text: str, format_: str = "json") -> Contract:

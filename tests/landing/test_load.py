@@ -7,6 +7,8 @@ import gzip
 import json
 import multiprocessing
 import os
+import threading
+import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +74,32 @@ def test_a_value_that_goes_back_is_a_new_version(things: Place) -> None:
         things.put(str(number), [thing(1, label), thing(100 + number)])
         things.land()
     assert things.rows()[:3] == [(1, "a"), (1, "b"), (1, "a")]
+
+
+def test_a_new_version_is_the_newest_after_a_dump_was_restored_on_another_server(things: Place) -> None:
+    things.put("one", [thing(1, "before")])
+    things.land()
+    things.query("update toys.things set _xid = '900000000000' returning id")  # as its old server had numbered it
+    things.put("two", [thing(1, "after")])
+    things.land()
+    assert things.query("select label from toys.things_current") == [("after",)]
+    things.put("three", [thing(1, "after"), thing(2)])
+    assert things.land().rows_duplicate == 1
+
+
+def test_a_run_that_waits_for_another_counts_from_when_it_goes_on(things: Place) -> None:
+    things.put("one", [thing(1)])
+    things.land()
+    things.put("two", [thing(2)])
+    with psycopg.connect(things.uri) as connection:
+        connection.execute("select pg_advisory_xact_lock(hashtextextended('landing toys.things', 0))")
+        waiting = threading.Thread(target=things.land)
+        waiting.start()
+        while not connection.execute("select from pg_locks where locktype = 'advisory' and not granted").fetchall():
+            time.sleep(0.05)
+        released = connection.execute("select clock_timestamp()").fetchall()
+    waiting.join()
+    assert things.query("select max(_loaded_at) from toys.things") > released
 
 
 def test_the_same_bytes_under_any_name_change_nothing_and_it_is_said(things: Place) -> None:

@@ -10,7 +10,7 @@ newest as (
 
     select distinct on (id) *
     from source
-    order by id asc, _xid desc, _file desc, _line desc
+    order by id asc, _loaded_at desc, _file desc, _line desc
 
 ),
 

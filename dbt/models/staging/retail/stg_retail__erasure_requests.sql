@@ -10,7 +10,7 @@ newest as (
 
     select distinct on (customer_id, email) *
     from source
-    order by customer_id asc, email asc, _xid desc, _file desc, _line desc
+    order by customer_id asc, email asc, _loaded_at desc, _file desc, _line desc
 
 ),
 

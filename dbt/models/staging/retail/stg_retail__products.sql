@@ -10,7 +10,7 @@ newest as (
 
     select distinct on (sku) *
     from source
-    order by sku asc, _xid desc, _file desc, _line desc
+    order by sku asc, _loaded_at desc, _file desc, _line desc
 
 ),
 

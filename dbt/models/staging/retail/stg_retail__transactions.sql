@@ -10,7 +10,7 @@ newest as (
 
     select distinct on (transaction_id) *
     from source
-    order by transaction_id asc, _xid desc, _file desc, _line desc
+    order by transaction_id asc, _loaded_at desc, _file desc, _line desc
 
 ),
 

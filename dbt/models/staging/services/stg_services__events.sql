@@ -13,7 +13,7 @@ newest as (
         -- one match for the whole text: a part that is not as agreed makes all four null, never a shifted value
         regexp_match(meta_data, '^([0-9]{1,9})_([^_]+)_([^_]+)_([0-9]+(?:[.][0-9]+)?)$') as service
     from source
-    order by event_id asc, _xid desc, _file desc, _line desc
+    order by event_id asc, _loaded_at desc, _file desc, _line desc
 
 ),
 

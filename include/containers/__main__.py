@@ -69,7 +69,7 @@ def setup() -> None:
 
 
 def check_ports() -> None:
-    """Raise SetupError where a port's variable differs from what the Astro CLI has published, and links would mislead."""
+    """Raise SetupError where a port's variable differs from what the Astro CLI publishes: links would mislead."""
     config = yaml.safe_load((settings.PROJECT / ".astro" / "config.yaml").read_text(encoding="utf-8"))
     for variable, port, service in (
         (settings.UI_PORT_VARIABLE, settings.UI_PORT, "api-server"),

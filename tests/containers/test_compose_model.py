@@ -23,6 +23,21 @@ def targets(service: str, kind: str | None = None) -> dict[str, str]:
     return {m["target"]: m["source"] for m in SERVICES[service]["volumes"] if kind in (None, m["type"])}
 
 
+@pytest.mark.parametrize(("variable", "key"), [("AIRFLOW_UI_PORT", "api-server"), ("AIRFLOW_DB_PORT", "postgres")])
+def test_a_port_that_the_cli_was_not_told_of_ends_the_start_with_the_next_step(variable: str, key: str) -> None:
+    code = "from include.containers.__main__ import check_ports; check_ports()"
+
+    def start(variables: dict[str, str]) -> str:
+        environment = {**merged(variables)["services"]["setup"]["environment"], "DOTENV": os.devnull}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=settings.PROJECT, env=environment, capture_output=True, text=True)
+        return done.stderr
+
+    assert start({}) == ""
+    assert f"{variable} is 23456" in (said := start({variable: "23456"}))
+    assert f"astro config set {key}.port 23456" in said
+
+
 def test_every_port_is_bound_to_loopback_and_taken_once() -> None:
     ports = published(merged())
     assert {address for address, _ in ports.values()} == {"127.0.0.1"}

@@ -21,7 +21,7 @@ start: env ## start the stack without Docker and run nothing
 	@$(PYTHON) -m include.local start
 
 stop: ## end the stack and leave nothing running
-	@[ ! -d "$${LOCAL_ROOT:-.local}" ] || { sh include/local/environment.sh $(VENV) include/local/requirements.txt && \
+	@[ ! -d "$${LOCAL_ROOT:-.local}" ] && [ ! -x $(PYTHON) ] || { $(MAKE) --no-print-directory env && \
 		$(PYTHON) -m include.local stop; }
 
 restart: stop start ## stop, then start
@@ -41,7 +41,7 @@ test: ## linters and every test, the end-to-end one included
 	@$(PYTHON) -m pytest
 
 astro-ports: ## give the Astro CLI the ports of .env that it reads from .astro/config.yaml alone
-	@python3 -c 'from include import settings; print(settings.UI_PORT, settings.AIRFLOW_DB.port)' | { read ui database; \
+	@python3 -c 'from include import settings; print(settings.UI_PORT, settings.AIRFLOW_DB.port)' | { read ui database && \
 		astro config set api-server.port "$$ui" && astro config set postgres.port "$$database"; }
 
 test-containers: ## start, restart and kill the stack in Docker; needs the Astro CLI and a Docker engine
@@ -61,6 +61,8 @@ lock: env ## pin anew what include/local/constraints.txt pins; needs uv
 	@uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-emit-index-url --no-annotate \
 		--no-header tests/requirements.txt --output-file include/local/constraints.txt
 
-clean: stop ## remove what was made: environment, databases, demo files, logs
-	@rm -rf $(VENV) "$${LOCAL_ROOT:-.local}" dbt/target dbt/logs dbt/.user.yml .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove what was made: environment, databases, demo files, logs
+	@[ ! -d "$${LOCAL_ROOT:-.local}" ] && [ ! -x $(PYTHON) ] || { $(MAKE) --no-print-directory env && \
+		$(PYTHON) -m include.local clean; }
+	@rm -rf $(VENV) dbt/target dbt/logs dbt/.user.yml .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

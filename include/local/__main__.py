@@ -22,6 +22,7 @@ def main() -> int:
         "run": (_run, "start the stack and run every pipeline once"),
         "start": (stack.start, "start the stack and run nothing"),
         "stop": (stack.stop, "end the stack"),
+        "clean": (stack.clean, "end the stack and remove its data"),
         "status": (_status, "say what runs"),
         "databases": (_databases, "start the source and target Postgres only"),
     }

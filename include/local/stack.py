@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -148,6 +149,20 @@ def stop() -> None:
         psutil.wait_procs(left, timeout=5)
         _stop_databases([server.name for server, _ in servers()])
         say("stack: stopped")
+
+
+def clean() -> None:
+    """End the stack and remove what it has made, and nothing else that may lie in the same folder."""
+    stop()
+    folders = ("airflow", "cosmos", "databases", "landing", "landing_archive", "logs", "run", "web")
+    for name in (*folders, "demo-made", "landing-root", "lock"):
+        path = settings.LOCAL / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # something else lies in it
+        settings.LOCAL.rmdir()
 
 
 def prepare_demo(source_uri: str = settings.SOURCE.uri()) -> None:

@@ -110,6 +110,21 @@ def test_import_error_from_before_is_waited_out_and_a_new_one_fails_the_run() ->
         )
 
 
+def test_clean_leaves_what_is_not_the_stacks(tmp_path: Path) -> None:
+    """LOCAL_ROOT may name a folder that holds other things."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "logs").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "include.local", "clean"],
+        cwd=settings.PROJECT,
+        env={**os.environ, "LOCAL_ROOT": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_manifest_is_stale_once_a_model_is_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest, model = tmp_path / "target" / "manifest.json", tmp_path / "models" / "one.sql"
     monkeypatch.setattr(settings, "DBT_PROJECT", tmp_path)

@@ -33,7 +33,17 @@ _COLUMN_TYPES = {
     "string": "text",
     "array": "jsonb",
 }
-_PERSONAL = re.compile(r"name$|mail|phone|birth|address|street|postcode|zip|city", re.IGNORECASE)
+_PERSONAL = {  # kind of personal value by what its name holds; the first that fits
+    "email": re.compile("mail", re.IGNORECASE),
+    "phone": re.compile("phone|mobile", re.IGNORECASE),
+    "birth_date": re.compile("birth", re.IGNORECASE),
+    "first_name": re.compile("(first|given)[_-]?name", re.IGNORECASE),
+    "last_name": re.compile("(last|family)[_-]?name|surname", re.IGNORECASE),
+    "full_name": re.compile("name$", re.IGNORECASE),
+    "address": re.compile("address|street", re.IGNORECASE),
+    "postcode": re.compile("postcode|zip", re.IGNORECASE),
+    "city": re.compile("city|town", re.IGNORECASE),
+}
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[a-zA-Z]+")
 
 
@@ -155,9 +165,10 @@ def _property(name: str, values: list[Any], is_csv: bool, above: tuple[str, ...]
     elif kind == "string" and present and all(_EMAIL.fullmatch(value) for value in present):
         made["logicalTypeOptions"] = {"format": "email"}
     custom = [{"property": "arrivesAs", "value": "string"}] if as_text and not is_csv else []
-    if kind in ("string", "date") and _PERSONAL.search(name):
+    personal = next((guess for guess, pattern in _PERSONAL.items() if pattern.search(name)), None)
+    if kind in ("string", "date") and personal:
         made["classification"] = "personal"
-        custom.append({"property": "personal", "value": "other"})
+        custom.append({"property": "personal", "value": personal})
     if custom:
         made["customProperties"] = custom
     made["description"] = "TODO"

@@ -196,7 +196,7 @@ def test_a_drafted_contract_takes_every_row_of_its_sample(tmp_path: Path, source
         "weight": "double precision",
         "gift": "boolean",
     }
-    assert [c.name for c in contract.columns if c.personal] == ["who_mail"]
+    assert [(c.name, c.personal) for c in contract.columns if c.personal] == [("who_mail", "email")]
     place = Place(contract, tmp_path, source_uri)
     place.put("web/orders.json", sample.read_bytes())
     result = place.land()

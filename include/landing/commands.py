@@ -15,7 +15,7 @@ from include.landing import dbt_sources
 from include.landing.checks import check_contracts
 from include.landing.contracts import contracts, select
 from include.landing.drafts import write_draft
-from include.landing.files import FileError, batches, pending_files
+from include.landing.files import FileError, Root, batches, pending_files
 from include.landing.load import LandingError, LandResult, judge, land
 from include.landing.rejects import release, replay
 from include.landing.tables import ensure_tables
@@ -51,6 +51,10 @@ def _land(args: argparse.Namespace) -> int:
     chosen = select(args.names, contracts())
     archive = _archive(args.root, args.archive)
     failed = False
+    found = 0
+    folder = Root(args.root).local
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise FileError(f"{folder}: is a file: name the landing root, the folder that holds a folder for each source")
     if not args.dry_run:
         ensure_tables(chosen, settings.connection_uri("source_db"))
     for contract in chosen:
@@ -64,6 +68,7 @@ def _land(args: argparse.Namespace) -> int:
                 if fetched.status != "unset":  # which fetch has told
                     print(f"{contract.name}: {fetched.status} {fetched.path}".rstrip())
         for paths in batches(pending_files(contract, args.root), args.root):
+            found += len(paths)
             if args.dry_run:
                 result = judge(contract, paths, root=args.root, show=print)
             else:
@@ -74,6 +79,8 @@ def _land(args: argparse.Namespace) -> int:
                     result = error.result
             _print(result)
             failed = failed or bool(result.errors)
+    if not found:
+        print(f"no files of {', '.join(contract.name for contract in chosen)} below {args.root}")
     return 1 if failed else 0
 
 

@@ -33,7 +33,17 @@ _COLUMN_TYPES = {
     "string": "text",
     "array": "jsonb",
 }
-_PERSONAL = re.compile(r"name$|mail|phone|birth|address|street|postcode|zip|city", re.IGNORECASE)
+_PERSONAL = {  # kind of personal value by what its name holds; the first that fits
+    "email": re.compile("mail", re.IGNORECASE),
+    "phone": re.compile("phone|mobile", re.IGNORECASE),
+    "birth_date": re.compile("birth", re.IGNORECASE),
+    "first_name": re.compile("(first|given)[_-]?name", re.IGNORECASE),
+    "last_name": re.compile("(last|family)[_-]?name|surname", re.IGNORECASE),
+    "full_name": re.compile("name$", re.IGNORECASE),
+    "address": re.compile("address|street", re.IGNORECASE),
+    "postcode": re.compile("postcode|zip", re.IGNORECASE),
+    "city": re.compile("city|town", re.IGNORECASE),
+}
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[a-zA-Z]+")
 
 
@@ -41,13 +51,13 @@ def draft(source: str, dataset: str, sample: Path, *, delimiter: str | None = No
     """Return the text of a contract under which the sample's rows are valid.
 
     Types, nulls and the key are guessed from up to 10,000 rows: what the sample does not show, it can't say. Raises
-    ContractError for a sample without a row.
+    ContractError for a sample that shows too little.
     """
     is_csv = ".csv" in sample.suffixes or delimiter is not None
     separator = delimiter or (_delimiter(sample) if is_csv else ",")
     rows = _rows(sample, is_csv, separator)
     if not rows:
-        raise ContractError(f"{sample}: holds no row to draft a contract from")
+        raise ContractError("holds no row to draft a contract from: give a larger sample")
     properties = _properties(rows, is_csv, ())
     _mark_key(properties, rows)
     document: dict[str, Any] = {
@@ -100,7 +110,12 @@ def write_draft(name: str, sample: Path, *, folder: Path = settings.CONTRACTS, *
     file = folder / source / f"{dataset}.yaml"
     if file.exists():
         raise ContractError(f"{file}: is there already; change it, or remove it first")
-    text = draft(source, dataset, sample, **options)
+    try:
+        text = draft(source, dataset, sample, **options)
+    except (ContractError, FileError) as error:
+        raise ContractError(f"{sample}: {error}") from None
+    except OSError as error:
+        raise ContractError(f"{sample}: can't be read ({error.strerror}): name a file of the dataset") from None
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     return file
@@ -113,21 +128,15 @@ def _delimiter(sample: Path) -> str:
 
 
 def _rows(sample: Path, is_csv: bool, delimiter: str) -> list[dict[str, Any]]:
-    try:
-        with opened(sample, hash_of(sample)) as stream:
-            if is_csv:
-                text = (line.decode("utf-8", "replace") for line in iter(stream.readline, b""))
-                records = csv.DictReader(text, delimiter=delimiter)
-                rows = [
-                    {name: value or None for name, value in record.items() if name is not None}
-                    for record in islice(records, SAMPLE_ROWS)
-                ]
-            else:
-                values = (value for _, _, value, _ in json_lines(stream, MAX_ROW_BYTES, orjson.loads))
-                rows = list(islice((value for value in values if isinstance(value, dict)), SAMPLE_ROWS))
-    except FileError as error:
-        raise ContractError(f"{sample}: {error}") from None
-    return rows
+    with opened(sample, hash_of(sample)) as stream:
+        if is_csv:
+            text = (line.decode("utf-8", "replace") for line in iter(stream.readline, b""))
+            return [
+                {name: value or None for name, value in record.items() if name is not None}
+                for record in islice(csv.DictReader(text, delimiter=delimiter), SAMPLE_ROWS)
+            ]
+        values = (value for _, _, value, _ in json_lines(stream, MAX_ROW_BYTES, orjson.loads))
+        return list(islice((value for value in values if isinstance(value, dict)), SAMPLE_ROWS))
 
 
 def _properties(rows: list[dict[str, Any]], is_csv: bool, above: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -138,7 +147,7 @@ def _properties(rows: list[dict[str, Any]], is_csv: bool, above: tuple[str, ...]
 def _property(name: str, values: list[Any], is_csv: bool, above: tuple[str, ...]) -> dict[str, Any]:
     present = [value for value in values if value is not None]
     made: dict[str, Any] = {"name": name}
-    kind, as_text = _kind(present, is_csv)
+    kind, as_text = _kind(name, present, is_csv)
     column = re.sub(r"[^a-z0-9_]+", "_", "_".join((*above, name)).lower())
     if column != name and kind != "object":
         made["physicalName"] = column
@@ -156,16 +165,17 @@ def _property(name: str, values: list[Any], is_csv: bool, above: tuple[str, ...]
     elif kind == "string" and present and all(_EMAIL.fullmatch(value) for value in present):
         made["logicalTypeOptions"] = {"format": "email"}
     custom = [{"property": "arrivesAs", "value": "string"}] if as_text and not is_csv else []
-    if kind in ("string", "date") and _PERSONAL.search(name):
+    personal = next((guess for guess, pattern in _PERSONAL.items() if pattern.search(name)), None)
+    if kind in ("string", "date") and personal:
         made["classification"] = "personal"
-        custom.append({"property": "personal", "value": "other"})
+        custom.append({"property": "personal", "value": personal})
     if custom:
         made["customProperties"] = custom
     made["description"] = "TODO"
     return made
 
 
-def _kind(values: list[Any], is_csv: bool) -> tuple[str, bool]:
+def _kind(name: str, values: list[Any], is_csv: bool) -> tuple[str, bool]:
     """Return the logical type that fits all values, and whether it is a number, date or so that is written as text."""
     types = {type(value) for value in values}
     if types == {dict}:
@@ -185,7 +195,8 @@ def _kind(values: list[Any], is_csv: bool) -> tuple[str, bool]:
         if is_csv and _all_match(re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?"), values):
             return "number", True
     if types - {str}:
-        raise ContractError(f"one key holds values of several types ({', '.join(sorted(t.__name__ for t in types))})")
+        several = ", ".join(sorted(kind.__name__ for kind in types))
+        raise ContractError(f"{name}: holds values of several types ({several}): give a sample with one of them")
     return "string", False
 
 
@@ -203,7 +214,7 @@ def _mark_key(properties: list[dict[str, Any]], rows: list[dict[str, Any]]) -> N
         and len({row[p["name"]] for row in rows}) == len(rows)
     ] or [p for p in properties if p["logicalType"] in ("string", "integer")]
     if not candidates:
-        raise ContractError("no property of the sample could be its key")
+        raise ContractError("holds no text or integer that could be the key: write the contract by hand")
     chosen = next((p for p in candidates if re.search(r"(^|_|-)(id|key|number|sku)$", p["name"])), candidates[0])
     chosen["primaryKey"] = True
     chosen["primaryKeyPosition"] = 1

@@ -10,7 +10,7 @@ absent, the source is
         try:
             v1 = row['id']
             if type(v1) is not int:
-                v1 = int(v1)
+                v1 = whole(v1, 'id')
             if not -2147483648 <= v1 < 2147483648:
                 refuse('range', 'does not fit its integer type', 'id')
             v2 = row.get('label')
@@ -180,9 +180,9 @@ class _Writer:
             return [f"{v} = float({v})", *self._bounds(spec, v, path), f"{v} = repr({v})"]
         if simple == "jsonb":
             return [
-                f"whole = {v}",
+                f"sent = {v}",
                 *self._json(spec, v, path),
-                rf"if '\\u0000' in {v} and holds_nul(whole):",
+                rf"if '\\u0000' in {v} and holds_nul(sent):",
                 f"    {_refuse('nul_character', 'holds a NUL character, which jsonb has not', path)}",
             ]
         return {
@@ -193,8 +193,8 @@ class _Writer:
 
     def _integer(self, spec: SchemaProperty, v: str, path: str, size: int) -> list[str]:
         return [
-            f"if type({v}) is not int:",  # text, or 1.0, which is an integer in JSON's eyes
-            f"    {v} = int({v})",
+            f"if type({v}) is not int:",
+            f"    {v} = whole({v}, {path!r})",
             f"if not {-size} <= {v} < {size}:",
             f"    {_refuse('range', 'does not fit its integer type', path)}",
             *self._bounds(spec, v, path),
@@ -319,6 +319,13 @@ def _refuse(code: str, reason: str, path: str) -> str:
 
 def refuse(code: str, reason: str, path: str) -> NoReturn:
     raise RefusedError(code, reason, path)
+
+
+def whole(value: Any, path: str) -> int:
+    """Return a number that came as text or as 1.0, an integer in JSON's eyes, and so does one of too many digits."""
+    if isinstance(value, float) and abs(value) > 2**53:
+        refuse("range", "is too large to be read exactly", path)
+    return int(value)
 
 
 def whole_day(value: str, path: str) -> str:

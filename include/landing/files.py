@@ -70,10 +70,13 @@ class Root:
         from airflow.sdk import ObjectStoragePath  # seconds to import, and only a remote root needs it
         from airflow.sdk.io.fs import has_fs
 
-        if has_fs(self.url.partition("://")[0]):
-            path = ObjectStoragePath(self.url)
-            return path.fs, str(path.path).rstrip("/")
-        filesystem, path = fsspec.core.url_to_fs(self.url)
+        try:
+            if has_fs(self.url.partition("://")[0]):
+                path = ObjectStoragePath(self.url)
+                return path.fs, str(path.path).rstrip("/")
+            filesystem, path = fsspec.core.url_to_fs(self.url)
+        except (ImportError, ValueError) as error:
+            raise FileError(f"{self.url}: can't be opened ({error}): check the root, or add the package") from None
         return filesystem, str(path).rstrip("/")
 
     def glob(self, pattern: str) -> list[str]:
@@ -360,7 +363,7 @@ def _header(lines: _Lines, delimiter: str, columns: dict[str, bool]) -> list[str
         parts = [f"lacks {', '.join(missing)}"] if missing else []
         parts += [f"has {len(unknown)} that the contract does not know"] if unknown else []
         parts += [] if missing or unknown else ["names a column twice"]
-        raise FileError(f"has a header that {' and '.join(parts)}: mend the file, or add the columns to the contract")
+        raise FileError(f"has a header that {' and '.join(parts)}: mend the file or the contract")
     return header
 
 

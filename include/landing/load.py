@@ -187,6 +187,7 @@ def judge(
     results = []
     for path in sorted(paths):
         try:
+            path.encode()
             with Root(root).fetched(path) as file, _Rejects(contract) as rejects:
                 check_at_rest(file)
                 valid = _read(schema, path, file, hash_of(file), lambda *_: None, rejects)
@@ -200,8 +201,8 @@ def judge(
                     results.append(FileResult(path, "held", *counts, note))
                 else:
                     results.append(FileResult(path, "landed", *counts))
-        except (FileError, OSError) as error:
-            results.append(FileResult(path, "failed", note=_note(error)))
+        except (FileError, OSError, UnicodeError) as error:
+            results.append(_not_landed(path, error))
     return LandResult(contract.name, tuple(results), dict(codes), time.monotonic() - begun)
 
 

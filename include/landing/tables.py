@@ -158,11 +158,10 @@ def differences(connection: Connection, contract: Contract) -> tuple[list[Column
     What else differs is said with the statement that mends it, for a person to decide on.
     """
     table = f"{contract.schema}.{contract.table}"
-    query = (
-        "select attname, format_type(atttypid, atttypmod) from pg_attribute"
-        " where attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) and attnum > 0 and not attisdropped"
-    )
-    found: dict[str, str] = dict(connection.execute(query, [contract.schema, contract.table]).fetchall())
+    alter = f"alter table {table}"
+    if contract.path is not None:  # the next run makes the view anew
+        alter = f"drop view if exists {table}_current; {alter}"
+    found = _columns(connection, contract.schema, contract.table)
     if not found:
         return [], [f"there is no table {table}"]
     has_rows = False
@@ -180,21 +179,31 @@ def differences(connection: Connection, contract: Contract) -> tuple[list[Column
         elif column.name not in found:
             problems.append(
                 f"{table} lacks the column {column.name}, and its rows have no value for it: run"
-                f" `alter table {table} add column {column.name} {column.type}` and fill it"
+                f" `{alter} add column {column.name} {column.type}` and fill it"
             )
         elif found[column.name] != _catalog_type(column.type):
             problems.append(
                 f"{table}.{column.name} is {found[column.name]}, the contract says {column.type}: run"
-                f" `alter table {table} alter column {column.name} type {column.type}"
+                f" `{alter} alter column {column.name} type {column.type}"
                 f" using {column.name}::{column.type}`, or change the contract"
             )
     own = {"_file", "_line", "_loaded_at", "_xid"} if contract.path is not None else set()
     for name in found.keys() - own - {column.name for column in contract.columns}:
         problems.append(
             f"{table} has a column {name}, which the contract does not know: put it back, or run"
-            f" `alter table {table} drop column {name}`, which forgets its values"
+            f" `{alter} drop column {name}`, which forgets its values"
         )
     return new, sorted(problems)
+
+
+def _columns(connection: Connection, schema: str, name: str) -> dict[str, str]:
+    """Return the columns of a table or view with their types, in their order; none where there is no such thing."""
+    query = (
+        "select attname, format_type(atttypid, atttypmod) from pg_attribute"
+        " where attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) and attnum > 0 and not attisdropped"
+        " order by attnum"
+    )
+    return dict(connection.execute(query, [schema, name]).fetchall())
 
 
 def _follow(connection: Connection, contract: Contract) -> None:
@@ -206,7 +215,8 @@ def _follow(connection: Connection, contract: Contract) -> None:
         definition = _definition(column.name, column.type)
         connection.execute(sql.SQL("alter table {} add column {}").format(name_of(contract), definition))
         _comment(connection, contract, column)
-    if new or _index_key(connection, contract) or not _exists(connection, contract.schema, f"{contract.table}_current"):
+    shown = _columns(connection, contract.schema, f"{contract.table}_current")
+    if _index_key(connection, contract) or shown != _columns(connection, contract.schema, contract.table):
         _create_view(connection, contract)
 
 

@@ -230,7 +230,7 @@ def _copy_file(source: Path, known: _Version, target: Path, budget: _Budget) -> 
         state = source.stat()
         content = source.open("rb")
     except OSError as error:
-        raise FileError(f"can't be read: {error.strerror}") from None
+        raise FileError(f"can't be read ({error.strerror}): check the URL and the rights to read it") from None
     version = _Version(etag=f"{state.st_size}-{state.st_mtime_ns}")
     with content, target.open("wb") as out:
         if version == known:

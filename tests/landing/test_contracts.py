@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import textwrap
 from pathlib import Path
@@ -115,9 +116,15 @@ def test_a_contract_that_the_table_can_not_follow_is_refused_with_the_statement_
         text += NEW_COLUMN.replace("name: colour,", "name: colour, required: true,")
     things.contract = write_contract(things.folder, text)
     things.put("two", [{"id": 2}])
-    with pytest.raises(ContractError, match=statement):
+    with pytest.raises(ContractError, match=statement) as caught:
         things.land()
     assert things.query("select count(*) from toys.things") == [(1,)]
+    with psycopg.connect(things.uri) as connection:
+        for said in re.findall("`(.*?)`", str(caught.value)):
+            connection.execute(said)
+    things.land()
+    columns = "select column_name from information_schema.columns where table_name = '{}' order by ordinal_position"
+    assert things.query(columns.format("things")) == things.query(columns.format("things_current"))
 
 
 @pytest.mark.parametrize(
@@ -135,8 +142,6 @@ def test_a_contract_that_the_table_can_not_follow_is_refused_with_the_statement_
     ],
 )
 def test_check_says_what_is_wrong_with_a_contract(tmp_path: Path, old: str, new: str, sentence: str) -> None:
-    import re
-
     scheduled = THINGS.replace(
         "    schema:", '    slaProperties: [{property: frequency, value: 1, schedule: "0 * * * *"}]\n    schema:'
     )
@@ -191,7 +196,7 @@ def test_a_drafted_contract_takes_every_row_of_its_sample(tmp_path: Path, source
         "weight": "double precision",
         "gift": "boolean",
     }
-    assert [c.name for c in contract.columns if c.personal] == ["who_mail"]
+    assert [(c.name, c.personal) for c in contract.columns if c.personal] == [("who_mail", "email")]
     place = Place(contract, tmp_path, source_uri)
     place.put("web/orders.json", sample.read_bytes())
     result = place.land()
@@ -215,11 +220,25 @@ def test_a_contract_is_drafted_from_a_csv_with_its_own_delimiter(tmp_path: Path,
     assert place.land().rows_loaded == 2
 
 
-def test_no_contract_is_drafted_from_an_empty_sample(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "holds no row to draft a contract from"),
+        ("no rows\n", "holds no row to draft a contract from"),
+        ('{"a": 1}\n{"a": "x"}\n', r"a: holds values of several types \(int, str\)"),
+        ('{"a": 1.5}\n', "holds no text or integer that could be the key"),
+        (None, "can't be read .No such file or directory.: name a file of the dataset"),
+    ],
+)
+def test_no_contract_is_drafted_from_a_sample_that_shows_too_little(
+    tmp_path: Path, content: str | None, reason: str
+) -> None:
     sample = tmp_path / "sample.json"
-    sample.write_text("")
-    with pytest.raises(ContractError, match="holds no row"):
+    if content is not None:
+        sample.write_text(content)
+    with pytest.raises(ContractError, match=f"sample.json: {reason}"):
         write_draft("web.orders", sample, folder=tmp_path / "contracts")
+    assert not (tmp_path / "contracts").exists()
 
 
 ADDED = [

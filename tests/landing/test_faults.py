@@ -1,6 +1,6 @@
 """Killed at random moments again and again, with files arriving meanwhile: the table ends up as the valid input.
 
-LANDING_KILLS says how often (12 by default, 50 for the long variant).
+FAULT_KILLS says how often (12 by default, 50 for the long variant).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from include.landing import pending_files
 from tests.landing.conftest import Place
 
-KILLS = int(os.environ.get("LANDING_KILLS", "12"))
+KILLS = int(os.environ.get("FAULT_KILLS", "12"))
 RUN = """
 import sys
 from pathlib import Path

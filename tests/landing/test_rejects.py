@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from include.landing import add_commands, release, replay
+from include.landing import FileError, add_commands, release, replay
 from tests.landing.conftest import THINGS, Place, write_contract
 
 
@@ -97,6 +97,20 @@ def test_the_commands_from_dry_run_to_replay(tmp_path: Path, run, capsys: pytest
         f"0 refused rows are loaded now, 0 are duplicates, {expected.bad} are refused still" in capsys.readouterr().out
     )
     assert run("contract", "check") == 0
+
+
+def test_land_says_when_there_is_nothing_to_land_or_no_such_root(
+    tmp_path: Path,
+    run,  # type: ignore[no-untyped-def]
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("land", "services", "--root", str(tmp_path / "in")) == 0
+    assert capsys.readouterr().out == f"no files of services.events below {tmp_path / 'in'}\n"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="is a file: name the landing root"):
+        run("land", "services", "--root", str(tmp_path / "file"))
+    with pytest.raises(FileError, match=r"nosuch://bucket: can't be opened .*: check the root"):
+        run("land", "services", "--root", "nosuch://bucket")
 
 
 def test_land_ends_with_an_error_that_names_the_file(tmp_path: Path, run, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]

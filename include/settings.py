@@ -168,6 +168,6 @@ def checked_uri(uri: str, origin: str) -> str:
     except psycopg.ProgrammingError:
         raise SettingError(
             f"{origin} is not a URI that libpq reads: postgresql://user:password@host:5432/database?sslmode=require, "
-            "in the password %40 for @, %2F for / and %25 for %"
+            "with no parameters but libpq's, and in the password %40 for @, %2F for / and %25 for %"
         ) from None
     return "postgresql://" + rest

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Asset, Connection
+from airflow.sdk.exceptions import AirflowFailException
 
 from include import landing, settings
 
@@ -35,9 +36,13 @@ def landed_asset(contract: landing.Contract) -> Asset:
 def connection_uri(name: str) -> str:
     """Return the libpq URI of an Airflow connection, wherever Airflow keeps it; for use inside tasks only.
 
-    The environment (AIRFLOW_CONN_<NAME>) wins over the connections of the UI. Raises AirflowNotFoundException.
+    The environment (AIRFLOW_CONN_<NAME>) wins over the connections of the UI. Raises AirflowNotFoundException, and
+    AirflowFailException for what libpq can't read, such as an extra that is no parameter of it.
     """
-    return settings.checked_uri(Connection.get(name).get_uri(), f"connection {name}")
+    try:
+        return settings.checked_uri(Connection.get(name).get_uri(), f"the connection {name}")
+    except settings.SettingError as error:
+        raise AirflowFailException(str(error)) from None
 
 
 def describe_contract(contract: landing.Contract) -> str:

@@ -93,9 +93,9 @@ def profile_variables(uri: str) -> dict[str, str]:
         **{option.envvar.decode(): option.val.decode() for option in given if option.envvar and option.val},
         "TARGET_DB_HOST": known.get("host", ""),
         "TARGET_DB_PORT": known["port"],
-        "TARGET_DB_USER": known["user"],
+        "TARGET_DB_USER": known.get("user", ""),
         "TARGET_DB_PASSWORD": known.get("password", ""),
-        "TARGET_DB_NAME": known.get("dbname", known["user"]),
+        "TARGET_DB_NAME": known.get("dbname") or known.get("user", ""),
     }
 
 

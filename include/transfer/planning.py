@@ -35,6 +35,8 @@ def plan(
     with connect(source_uri, "source") as source, connect(target_uri, "target") as target:
         try:
             return _plan(source, target, include, exclude, full, schema_prefix, modes or {}, views)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise TransferError(f"can't plan: {safe_message(error)}: grant it, or leave the table out") from None
         except psycopg.Error as error:
             raise TransferError(f"can't plan: {safe_message(error)}: run it again") from None
 

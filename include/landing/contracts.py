@@ -179,6 +179,8 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
     url_setting = custom(landing.customProperties, "urlSetting") if landing else None
     if url_setting and landing and (landing.path or "").count("*") != 1:
         raise ContractError(f"{file}: servers: path: needs one *, where the time of a fetch is put")
+    if landing is not None and (not landing.path or {"", ".", ".."} & set(landing.path.split("/"))):
+        raise ContractError(f"{file}: servers: path: {landing.path!r} is no path below the landing root")
     if landing is not None and not any(column.is_key for column in columns):
         raise ContractError(f"{file}: schema: no property has primaryKey, which tells versions of a row apart")
     description = document.description

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -66,8 +67,9 @@ class Flaky(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(cls.content) - start))
         self.end_headers()
         end = start + cls.breaks.pop(0) if cls.breaks else len(cls.content)
-        self.wfile.write(cls.content[start:end])
-        self.wfile.flush()
+        with suppress(OSError):  # a client that was told to stop goes away
+            self.wfile.write(cls.content[start:end])
+            self.wfile.flush()
         self.close_connection = True
 
 
@@ -187,22 +189,60 @@ def test_no_url_is_no_error(tmp_path: Path, source_uri: str, monkeypatch: pytest
     assert fetch(SCHOOLS, source_uri=source_uri, root=str(tmp_path)).status == "unset"
 
 
-def test_a_certificate_that_nobody_signed_is_refused(tmp_path: Path, source_uri: str) -> None:
-    ssl = pytest.importorskip("ssl")
-    certificate = make_certificate(tmp_path)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Flaky)
+def test_a_download_tells_how_far_it_is(
+    tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("include.landing.urls._REPORT_SECONDS", 0.0)
+    told: list[str] = []
+    fetch(SCHOOLS, source_uri=source_uri, root=str(tmp_path), url=flaky[0], report=told.append)
+    assert told[0] == "schools.learning_modality: 0.0 of 3.0 MB (0 %)"
+    assert told[-1] == "schools.learning_modality: 3.0 of 3.0 MB (100 %)"
+    assert len(told) > 2
+
+
+@contextmanager
+def running_tls(handler: type[BaseHTTPRequestHandler], certificate: Path) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    with running(server) as url, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("include.landing.urls.time.sleep", lambda _: None)
+    with running(server) as url:
+        yield url.replace("http:", "https:")
+
+
+def test_a_certificate_is_verified(
+    tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = make_certificate(tmp_path)
+    with running_tls(flaky[1], certificate) as url:
         with pytest.raises(FileError, match="can't be reached"):
-            get(url.replace("http:", "https:"), source_uri, tmp_path / "in")
+            get(url, source_uri, tmp_path / "in")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert get(url, source_uri, tmp_path / "in") == ("fetched", flaky[1].content)
+
+
+def test_https_is_not_left_for_http(
+    tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Redirecting(Flaky):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", flaky[0])
+            self.end_headers()
+
+    certificate = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with (
+        running_tls(Redirecting, certificate) as url,
+        pytest.raises(FileError, match="redirects from https to http, which is not followed"),
+    ):
+        get(url, source_uri, tmp_path / "in")
 
 
 def make_certificate(folder: Path) -> Path:
     """Write a key and a certificate that it signed itself."""
     from datetime import UTC, datetime, timedelta
+    from ipaddress import ip_address
 
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -215,6 +255,7 @@ def make_certificate(folder: Path) -> Path:
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
         .sign(key, hashes.SHA256())
     )
     file = folder / "certificate.pem"

@@ -11,7 +11,6 @@ import time
 from urllib.parse import quote
 
 import psycopg
-import yaml
 
 from include import settings
 from include.build import DbtError, make_manifest
@@ -49,7 +48,6 @@ def setup() -> None:
 
     Raises SetupError.
     """
-    check_ports()
     for server, host in HOSTS.items():
         try:
             ensure_role(uri(server, "postgres", "postgres"), Role(server.user, server.password, server.databases))
@@ -66,21 +64,6 @@ def setup() -> None:
             )
     prepare_demo(uri(settings.SOURCE, settings.SOURCE.user, settings.SOURCE.databases[0]))
     make_manifest()
-
-
-def check_ports() -> None:
-    """Raise SetupError where a port's variable differs from what the Astro CLI publishes: links would mislead."""
-    config = yaml.safe_load((settings.PROJECT / ".astro" / "config.yaml").read_text(encoding="utf-8"))
-    for variable, port, service in (
-        (settings.UI_PORT_VARIABLE, settings.UI_PORT, "api-server"),
-        (settings.AIRFLOW_DB.port_variable, settings.AIRFLOW_DB.port, "postgres"),
-    ):
-        published = config[service]["port"]
-        if str(port) != published:
-            raise SetupError(
-                f"{variable} is {port}, but the Astro CLI takes that port from .astro/config.yaml, which says "
-                f"{published}: run `make astro-ports`, or `astro config set {service}.port {port}`"
-            )
 
 
 def watch() -> None:

@@ -123,14 +123,13 @@ def merge(base: Any, added: Any) -> Any:
     return added
 
 
-def published(model: Model) -> dict[str, tuple[str, int]]:
-    """Return the host port of each published one, by service, with the address it is bound to."""
-    found = {}
+def published(model: Model) -> dict[str, list[tuple[str, int]]]:
+    """Return the host ports by service, each with the address it is bound to."""
+    found: dict[str, list[tuple[str, int]]] = {}
     for name, service in model["services"].items():
         for text in service.get("ports", []):
             address, host, _ = text.split(":")
-            assert name not in found, f"{name} publishes two ports"
-            found[name] = (address, int(host))
+            found.setdefault(name, []).append((address, int(host)))
     return found
 
 

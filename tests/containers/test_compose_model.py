@@ -23,32 +23,16 @@ def targets(service: str, kind: str | None = None) -> dict[str, str]:
     return {m["target"]: m["source"] for m in SERVICES[service]["volumes"] if kind in (None, m["type"])}
 
 
-@pytest.mark.parametrize(("variable", "key"), [("AIRFLOW_UI_PORT", "api-server"), ("AIRFLOW_DB_PORT", "postgres")])
-def test_a_port_that_the_cli_was_not_told_of_ends_the_start_with_the_next_step(variable: str, key: str) -> None:
-    code = "from include.containers.__main__ import check_ports; check_ports()"
-
-    def start(variables: dict[str, str]) -> str:
-        environment = {**merged(variables)["services"]["setup"]["environment"], "DOTENV": os.devnull}
-        command = [sys.executable, "-c", code]
-        done = subprocess.run(command, cwd=settings.PROJECT, env=environment, capture_output=True, text=True)
-        return done.stderr
-
-    assert start({}) == ""
-    assert f"{variable} is 23456" in (said := start({variable: "23456"}))
-    assert f"astro config set {key}.port 23456" in said
-
-
 def test_every_port_is_bound_to_loopback_and_taken_once() -> None:
     ports = published(merged())
-    assert {address for address, _ in ports.values()} == {"127.0.0.1"}
-    assert {name: port for name, (_, port) in ports.items()} == {
-        "api-server": settings.UI_PORT,
-        "source-db": settings.SOURCE.port,
-        "target-db": settings.TARGET.port,
-        "postgres": settings.AIRFLOW_DB.port,
-        "pgadmin": settings.PGADMIN_PORT,
+    assert ports == {
+        "api-server": [("127.0.0.1", settings.UI_PORT)],
+        "source-db": [("127.0.0.1", settings.SOURCE.port)],
+        "target-db": [("127.0.0.1", settings.TARGET.port)],
+        "postgres": [("127.0.0.1", settings.AIRFLOW_DB.port)],
+        "pgadmin": [("127.0.0.1", settings.PGADMIN_PORT)],
     }
-    assert len({port for _, port in ports.values()}) == len(ports)
+    assert len({port for ((_, port),) in ports.values()}) == len(ports)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +41,16 @@ def test_every_port_is_bound_to_loopback_and_taken_once() -> None:
 )
 def test_one_variable_moves_one_port(variable: str, service: str) -> None:
     before, after = published(merged()), published(merged({variable: "23456"}))
-    assert after == {**before, service: ("127.0.0.1", 23456)}
+    assert after == {**before, service: [("127.0.0.1", 23456)]}
+
+
+@pytest.mark.parametrize(("variable", "service"), [("AIRFLOW_UI_PORT", "api-server"), ("AIRFLOW_DB_PORT", "postgres")])
+def test_airflows_ports_follow_their_variable_whatever_the_cli_publishes_beside(variable: str, service: str) -> None:
+    model = merged({variable: "23456"})
+    assert ("127.0.0.1", 23456) in published(model)[service]
+    if service == "api-server":
+        links = {model["services"][name]["environment"]["AIRFLOW__API__BASE_URL"] for name in AIRFLOW}
+        assert links == {"http://localhost:23456"}
 
 
 @pytest.mark.parametrize("name", ["source", "target"])
@@ -83,7 +76,7 @@ def test_connections_of_ones_own_win_over_the_demo_servers() -> None:
 def test_links_name_the_port_that_the_ui_is_published_on() -> None:
     for name in AIRFLOW:
         environment = SERVICES[name]["environment"]
-        assert environment["AIRFLOW__API__BASE_URL"] == f"http://localhost:{published(merged())['api-server'][1]}"
+        assert environment["AIRFLOW__API__BASE_URL"] == f"http://localhost:{settings.UI_PORT}"
         assert environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://api-server:8080/execution/"
 
 

@@ -216,9 +216,12 @@ class _Writer:
         made = []
         for name, (operator, reason) in BOUNDS.items():
             if name in options and arrives_as_text(spec, self.is_csv):
-                limit = repr(options[name]) if isinstance(options[name], int) else f"Decimal('{options[name]}')"
-                made.append(f"if not {value} {operator} {limit}:")
-                made.append(f"    {_refuse('range', reason.format(options[name]), path)}")
+                limit = options[name]
+                if not isinstance(limit, int | float):
+                    raise ContractError(f"{self.contract.file}: {path}: {name}: {limit!r} is no number")
+                number = repr(limit) if isinstance(limit, int) else f"Decimal({str(limit)!r})"
+                made.append(f"if not {value} {operator} {number}:")
+                made.append(f"    {_refuse('range', reason.format(limit), path)}")
         return made
 
     def _json(self, spec: SchemaProperty, v: str, path: str) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import re
+import sys
 import threading
 from collections import Counter
 from itertools import count
@@ -59,6 +60,10 @@ class Merger:
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def __enter__(self) -> Merger:
+        # The thread that merges needs the interpreter for moments, between two waits for the server: the one that
+        # judges rows must not keep it for Python's 5 ms each time.
+        self._interval = sys.getswitchinterval()
+        sys.setswitchinterval(0.0005)
         self._thread.start()
         return self
 
@@ -67,6 +72,7 @@ class Merger:
             self._hand_over()
         self._chunks.put(None)
         self._thread.join()
+        sys.setswitchinterval(self._interval)
         if kind is None and self._error is not None:
             raise self._error
 

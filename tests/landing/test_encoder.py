@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import linecache
+import textwrap
 from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
 
 from include.landing import Contract, ContractError, contracts
+from include.landing import encoder as encoder_module
 from include.landing.contracts import read_contract
 from include.landing.encoder import EXACT, encoder
-from tests.landing.conftest import Place, write_contract
+from tests.landing.conftest import THINGS, Place, write_contract
 
 KINDS = """
     apiVersion: v3.2.0
@@ -185,6 +188,20 @@ def test_a_sum_that_no_row_could_have_is_a_mistake_of_the_contract(
     file.write_text(text.replace(old, new))
     with pytest.raises(ContractError, match=f"quality: lines_add_up: .*{reason}"):
         compiled(read_contract(file))
+
+
+def test_the_source_is_the_one_that_the_module_shows(things: Place) -> None:
+    contract = write_contract(things.folder, THINGS[: THINGS.index("          - {name: secret")])
+    shown = textwrap.dedent((encoder_module.__doc__ or "").partition("    def encode")[2].partition("\n\nWhat")[0])
+    source = linecache.getlines(compiled(contract).__code__.co_filename)
+    assert "".join(source).split() == ("def encode" + shown).split()
+
+
+def test_a_contract_can_not_bring_code(things: Place) -> None:
+    evil = "0') or [][0] or Decimal('0"
+    text = KINDS.replace("exclusiveMinimum: 0}", f'exclusiveMinimum: "{evil}"}}')
+    with pytest.raises(ContractError, match=r"price: exclusiveMinimum: .* is no number"):
+        compiled(write_contract(things.folder, text))
 
 
 def compiled(contract: Contract) -> Any:

@@ -306,6 +306,16 @@ def test_a_very_long_line_is_refused_without_holding_it_in_memory(things: Place)
     assert things.query('select line, length("row") from landing.rejects') == [(1, 1 << 16)]
 
 
+@pytest.mark.parametrize("excess", [1, (1 << 18) - 20, 1 << 18, 3 << 18])
+def test_a_line_that_is_too_long_takes_no_other_line_with_it(things: Place, excess: int) -> None:
+    too_long = b'{"id": 2, "label": "' + b"x" * (things.contract.max_row_bytes + excess) + b'"}\n'
+    lines = [b'{"id": 1}\n', too_long, b'{"id": 3}\n', b'{"id": 4}\n', too_long, b'{"id": 5}\n', b'{"id": 6}']
+    things.put("one", b"".join(lines))
+    result = things.land()
+    assert (result.rows_loaded, result.codes) == (5, {"too_long": 2})
+    assert things.query("select id, _line from toys.things order by 1") == [(1, 1), (3, 3), (4, 4), (5, 6), (6, 7)]
+
+
 @contextlib.contextmanager
 def little_memory() -> Iterator[None]:
     tracemalloc.start()

@@ -216,9 +216,12 @@ class _Writer:
         made = []
         for name, (operator, reason) in BOUNDS.items():
             if name in options and arrives_as_text(spec, self.is_csv):
-                limit = repr(options[name]) if isinstance(options[name], int) else f"Decimal('{options[name]}')"
+                given = options[name]
+                if not isinstance(given, int | float):
+                    raise ContractError(f"{self.contract.file}: {path}: {name} {given!r} is not a number")
+                limit = repr(given) if isinstance(given, int) else f"Decimal({str(given)!r})"
                 made.append(f"if not {value} {operator} {limit}:")
-                made.append(f"    {_refuse('range', reason.format(options[name]), path)}")
+                made.append(f"    {_refuse('range', reason.format(given), path)}")
         return made
 
     def _json(self, spec: SchemaProperty, v: str, path: str) -> list[str]:
@@ -226,7 +229,7 @@ class _Writer:
         and text that is a number as a number."""
         kind = spec.logicalType
         if kind == "array" and spec.items:
-            name = f"json_{len(self.functions)}"
+            name = f"json_{self._variable()}"
             body = [*self._json(spec.items, "value", path), "return f'{value}'"]
             self.functions.append("\n".join([f"def {name}(value):", *_indented(body), ""]))
             return [f"{v} = '[' + ','.join([{name}(item) for item in {v}]) + ']'"]
@@ -323,7 +326,7 @@ def refuse(code: str, reason: str, path: str) -> NoReturn:
 
 def whole(value: Any, path: str) -> int:
     """Return a number that came as text or as 1.0, an integer in JSON's eyes, and so does one of too many digits."""
-    if isinstance(value, float) and abs(value) > 2**53:
+    if isinstance(value, float) and abs(value) >= 2**53:
         refuse("range", "is too large to be read exactly", path)
     return int(value)
 

@@ -39,6 +39,18 @@ KINDS = """
           - {name: code, logicalType: string, physicalType: varchar(3)}
           - {name: token, logicalType: string, physicalType: uuid}
           - {name: free, logicalType: array, physicalType: jsonb}
+          - name: table
+            logicalType: array
+            physicalType: jsonb
+            items: {logicalType: array, items: {logicalType: integer}}
+          - name: lines
+            logicalType: array
+            physicalType: jsonb
+            items:
+              logicalType: object
+              properties:
+                - {name: sku, logicalType: integer, required: true}
+                - {name: tags, logicalType: array, items: {logicalType: string}}
           - name: nested
             logicalType: object
             physicalType: jsonb
@@ -79,6 +91,8 @@ TAKEN = [
     ("at", "0001-01-01T00:00:00Z", "0001-01-01 00:00:00+00"),
     ("code", "é漢😀", "é漢😀"),
     ("token", "123E4567-e89b-12d3-a456-426614174000", "123e4567-e89b-12d3-a456-426614174000"),
+    ("table", [[1, 2], [], [3]], [[1, 2], [], [3]]),
+    ("lines", [{"sku": 1, "tags": ["a"]}, {"sku": 2}], [{"sku": 1, "tags": ["a"]}, {"sku": 2}]),
     ("free", [1, {"a": ["\\", "\n", "\t"]}, None], [1, {"a": ["\\", "\n", "\t"]}, None]),
     ("nested", {"day": "2026-01-01"}, {"day": "2026-01-01"}),
     ("nested", {"day": "2026-01-01", "price": "-00.50"}, {"day": "2026-01-01", "paid": -0.5}),
@@ -106,7 +120,7 @@ REFUSED = [
     ("at", "2026-01-31T10:00:00 Europe/Paris", "format"), ("at", "0000-01-01T00:00:00", "format"),
     ("code", "abcd", "range"), ("code", "a\0", "nul_character"),
     ("token", "123", "format"),
-    ("free", ["a\0"], "nul_character"), ("free", {}, "type"),
+    ("large", 2.0**53, "range"), ("free", ["a\0"], "nul_character"), ("free", {}, "type"),
     ("nested", {}, "required"), ("nested", {"day": None}, "required"), ("nested", {"day": "2026-02-30"}, "format"),
     ("nested", {"day": "2026-01-01", "price": "x"}, "type"),
     ("nested", {"day": "2026-01-01", "more": 1}, "unknown_key"),
@@ -185,6 +199,14 @@ def test_a_sum_that_no_row_could_have_is_a_mistake_of_the_contract(
     file.write_text(text.replace(old, new))
     with pytest.raises(ContractError, match=f"quality: lines_add_up: .*{reason}"):
         compiled(read_contract(file))
+
+
+@pytest.mark.parametrize("limit", ['"5"', "\"1') or print('code') or Decimal('0\""])
+def test_a_limit_that_is_no_number_is_a_mistake_of_the_contract(things: Place, limit: str) -> None:
+    text = KINDS.replace("exclusiveMinimum: 0", f"maximum: {limit}")
+    assert text != KINDS
+    with pytest.raises(ContractError, match=r"price: maximum .* is not a number"):
+        compiled(write_contract(things.folder, text))
 
 
 def compiled(contract: Contract) -> Any:

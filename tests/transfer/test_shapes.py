@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
 from include.transfer import TransferError, plan, refresh, statistics, transfer_table
+from include.transfer.move import move_table
+from include.transfer.session import connect
 from tests.transfer.conftest import execute, move, rows, texts
 
 SHAPES = {
@@ -218,6 +222,42 @@ def test_a_refreshed_table_has_the_statistics_of_its_rows(
     move(source_uri, target_uri, full=True)  # what the source knows is stale now
     [found] = rows(target_uri, known.format("schemaname", "transfer", "not"))
     assert found[0] == 6 and found[2] < 0
+
+
+def test_a_table_that_is_written_anew_between_two_ranges_does_not_arrive_torn(
+    source_uri: str, target_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refresh, "_LEAST_RANGE", 64 * 1024)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(refresh, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))  # one range after the other
+    execute(
+        source_uri,
+        "create table item (id bigint primary key, name text)",
+        "insert into item select i, repeat('n', 50) from generate_series(1, 20000) i",
+        "delete from item where id <= 10000 and id % 3 > 0",
+        "vacuum item",
+    )
+    [item] = plan(source_uri, target_uri)
+    with (
+        psycopg.connect(source_uri, autocommit=True) as waiting,
+        connect(source_uri, "source") as source,
+        connect(target_uri, "target") as target,
+        ThreadPoolExecutor(1) as other,
+    ):
+        begun = []
+        waits = "select wait_event_type = 'Lock' from pg_stat_activity where pid = %s"
+
+        def progress(*_: int) -> None:
+            if not begun:  # the first range holds the table, the second one has yet to ask for it
+                begun.append(other.submit(waiting.execute, "vacuum full item"))
+                while rows(source_uri, waits % waiting.info.backend_pid) != [(True,)]:
+                    time.sleep(0.01)
+
+        with pytest.raises(TransferError, match=r"item: VACUUM FULL, CLUSTER or the like .*: run it again"):
+            move_table(source, target, item, run_id="torn", progress=progress)
+        begun[0].result()
+    move(source_uri, target_uri)
+    assert texts(source_uri, "item") == texts(target_uri, "item")
 
 
 def test_what_hangs_on_the_target_table_stays(source_uri: str, target_uri: str) -> None:

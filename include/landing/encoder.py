@@ -356,9 +356,8 @@ def moment(value: str, path: str) -> str:
 
 def check_fits(value: Any, precision: int, scale: int, path: str) -> None:
     """Refuse a number that a numeric(precision, scale) can't hold or would round."""
-    _, digits, exponent = Decimal(str(value)).as_tuple()
-    decimals = max(0, -int(exponent))
-    if decimals > scale or len(digits) + int(exponent) > precision - scale:
+    number = Decimal(str(value))
+    if number and (number.adjusted() >= precision - scale or number != round(number, scale)):
         refuse("range", f"does not fit numeric({precision},{scale})", path)
 
 

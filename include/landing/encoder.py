@@ -229,7 +229,7 @@ class _Writer:
         and text that is a number as a number."""
         kind = spec.logicalType
         if kind == "array" and spec.items:
-            name = f"json_{len(self.functions)}"
+            name = f"json_{self._variable()}"
             body = [*self._json(spec.items, "value", path), "return f'{value}'"]
             self.functions.append("\n".join([f"def {name}(value):", *_indented(body), ""]))
             return [f"{v} = '[' + ','.join([{name}(item) for item in {v}]) + ']'"]
@@ -326,7 +326,7 @@ def refuse(code: str, reason: str, path: str) -> NoReturn:
 
 def whole(value: Any, path: str) -> int:
     """Return a number that came as text or as 1.0, an integer in JSON's eyes, and so does one of too many digits."""
-    if isinstance(value, float) and abs(value) > 2**53:
+    if isinstance(value, float) and abs(value) >= 2**53:
         refuse("range", "is too large to be read exactly", path)
     return int(value)
 
@@ -356,9 +356,8 @@ def moment(value: str, path: str) -> str:
 
 def check_fits(value: Any, precision: int, scale: int, path: str) -> None:
     """Refuse a number that a numeric(precision, scale) can't hold or would round."""
-    _, digits, exponent = Decimal(str(value)).as_tuple()
-    decimals = max(0, -int(exponent))
-    if decimals > scale or len(digits) + int(exponent) > precision - scale:
+    number = Decimal(str(value))
+    if number and (number.adjusted() >= precision - scale or number != round(number, scale)):
         refuse("range", f"does not fit numeric({precision},{scale})", path)
 
 

@@ -385,15 +385,16 @@ def _csv_problem(record: bytes) -> tuple[str, str]:
 
 def _physical_lines(stream: Stream, max_bytes: int) -> Iterator[bytes]:
     """Give the lines of a stream with their ends; of a line that is too long its beginning, longer than max_bytes."""
-    rest = b""
+    rest, is_cut = b"", False
     while block := stream.read(_CHUNK):
+        if is_cut:  # the rest of a line that was too long is left out
+            _, end, block = block.partition(b"\n")
+            is_cut = not end
         *lines, rest = (rest + block).split(b"\n")
         yield from [line + b"\n" for line in lines]
         if len(rest) > max_bytes:
             yield rest
-            while (block := stream.read(_CHUNK)) and b"\n" not in block:
-                pass
-            rest = block.partition(b"\n")[2]
+            rest, is_cut = b"", True
     if rest:
         yield rest
 

@@ -216,21 +216,30 @@ def _follow(connection: Connection, contract: Contract) -> None:
         connection.execute(sql.SQL("alter table {} add column {}").format(name_of(contract), definition))
         _comment(connection, contract, column)
     shown = _columns(connection, contract.schema, f"{contract.table}_current")
-    if _index_key(connection, contract) or shown != _columns(connection, contract.schema, contract.table):
+    is_current = shown == _columns(connection, contract.schema, contract.table) and _orders_by_newest(
+        connection, contract
+    )
+    if _index_key(connection, contract) or not is_current:
         _create_view(connection, contract)
+
+
+def _orders_by_newest(connection: Connection, contract: Contract) -> bool:
+    query = "select pg_get_viewdef(format('%%I.%%I', %s::text, %s::text)::regclass)"
+    found = connection.execute(query, [contract.schema, f"{contract.table}_current"]).fetchone()
+    return found is not None and NEWEST_FIRST.as_string().lower() in found[0].lower()
 
 
 def _index_key(connection: Connection, contract: Contract) -> bool:
     """See that the table's index is on the contract's key; return whether it was not. Another key's index goes."""
     begun = "hash_record_extended(ROW("
-    wanted = f"{begun}{', '.join(contract.key)}), '0'::bigint)"
+    wanted = f"{begun}{', '.join(contract.key)}), "  # the seed follows, which servers write in their own way
     found = connection.execute(
         "select relname, replace(pg_get_expr(indexprs, indrelid), '\"', '') from pg_index"
         " join pg_class on pg_class.oid = indexrelid"
         " where indrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) and indexprs is not null",
         [contract.schema, contract.table],
     ).fetchall()
-    if any(expression == wanted for _, expression in found):
+    if any(expression.startswith(wanted) for _, expression in found):
         return False
     for name, expression in found:
         if expression.startswith(begun):

@@ -223,7 +223,8 @@ def describe(connection: Connection, oids: list[int], prefix: str, other_version
             constraints=tuple(Constraint(n, k, d, tuple(c)) for n, k, d, c in constraints[oid]),
             indexes=tuple(Index(*row) for row in indexes[oid]),
             key=key,
-            xid_column=next((c.name for c in described if _stamps_transaction(c)), ""),
+            # a view's rows have no place, by which new ones are fetched
+            xid_column=next((c.name for c in described if kind in ("r", "p") and _stamps_transaction(c)), ""),
             has_own_rows=own_rows,
             stores=tuple(TableName(*store) for store in stores),
         )

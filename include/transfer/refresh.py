@@ -147,14 +147,16 @@ def _load_ranges(
             raise TransferError(f"{name}: another range of the table failed")
         task.progress(rows, size)
 
-    def fill(store: TableName, where: sql.Composable | None) -> tuple[int, int, list[str]]:
+    def fill(store: TableName, where: sql.Composable | None) -> tuple[int, int, list[str], int]:
         try:
             with sibling(source) as reader, sibling(target) as writer, reading(reader, snapshot), writer.transaction():
                 writer.execute(_WORKS_ON.format(verb=sql.SQL("xact_lock_shared"), name=sql.Literal(str(name))))
                 notes = create_table(writer, store, task.wanted, as_store=True)
                 part = replace(task, progress=progress)
                 rows, size, more = _fill(reader, writer, part, store, where, named=False)
-                return rows, size, notes + more
+                # the rows just read keep their file locked until this transaction ends
+                file = scalar(reader, "select pg_relation_filenode(%s::oid)", task.table.oid)
+                return rows, size, notes + more, file
         except BaseException:
             failed.set()
             raise
@@ -165,6 +167,11 @@ def _load_ranges(
         except BaseException:
             failed.set()
             raise
+    if len({part[3] for part in parts}) > 1:  # a row's place is worth something only within one file
+        raise TransferError(
+            f"{task.table.name}: VACUUM FULL, CLUSTER or the like wrote the source's table anew while it was read:"
+            " run it again"
+        )
     return sum(part[0] for part in parts), sum(part[1] for part in parts), parts[0][2]
 
 

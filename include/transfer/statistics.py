@@ -32,6 +32,12 @@ _TYPES = {
 }
 _OF_RANGES = {"range_length_histogram": "text", "range_empty_frac": "real", "range_bounds_histogram": "text"}  # from 17
 
+# By what a database sorts text; the names of these columns depend on the version.
+_COLLATION = """
+select d->>'datcollate', coalesce(d->>'datlocprovider', 'c'), coalesce(d->>'datlocale', d->>'daticulocale')
+from (select to_jsonb(pg_database) as d from pg_database where datname = current_database()) described
+"""
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -45,9 +51,11 @@ def read(source: Connection, target: Connection, table: Table) -> Statistics | N
     """Return the source's statistics of a table, None where ANALYZE in the target is better or the only way.
 
     They count as fresh by autovacuum's measure: at most a tenth of the rows have changed since they were gathered. A
-    standby doesn't know that.
+    standby doesn't know that. A histogram of text is worth nothing where text is sorted in another way.
     """
     if table.bytes < _WORTH_IT or table.kind != "r" or table.has_children or target.info.server_version < 180000:
+        return None
+    if query(source, _COLLATION) != query(target, _COLLATION):
         return None
     fresh = query(
         source,
@@ -81,7 +89,10 @@ def give(target: Connection, name: TableName, known: Statistics | None, rows: in
 
 
 def _restore(target: Connection, name: TableName, known: Statistics, rows: int) -> bool:
-    """Give a table these statistics, and return whether the target took them all."""
+    """Give a table these statistics, and return whether the target took them all and it needs no others."""
+    extended = "select from pg_statistic_ext where stxrelid = %s::regclass"  # only ANALYZE gathers these
+    if query(target, extended, name.identifier.as_string(target)):
+        return False
     place = {
         "schemaname": (name.schema, "text"),
         "relname": (name.table, "text"),

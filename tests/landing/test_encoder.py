@@ -42,6 +42,20 @@ KINDS = """
           - {name: code, logicalType: string, physicalType: varchar(3)}
           - {name: token, logicalType: string, physicalType: uuid}
           - {name: free, logicalType: array, physicalType: jsonb}
+          - {name: rate, logicalType: number, physicalType: "numeric(3,3)",
+             customProperties: [{property: arrivesAs, value: string}]}
+          - name: table
+            logicalType: array
+            physicalType: jsonb
+            items: {logicalType: array, items: {logicalType: integer}}
+          - name: lines
+            logicalType: array
+            physicalType: jsonb
+            items:
+              logicalType: object
+              properties:
+                - {name: sku, logicalType: integer, required: true}
+                - {name: tags, logicalType: array, items: {logicalType: string}}
           - name: nested
             logicalType: object
             physicalType: jsonb
@@ -67,6 +81,8 @@ TAKEN = [
     ("price", "0.001", Decimal("0.001")),
     ("price", "007.50", Decimal("7.50")),
     ("price", "9" * 38 + "." + "9" * 38, Decimal("9" * 38 + "." + "9" * 38)),
+    ("rate", "00.5000", Decimal("0.500")),
+    ("rate", "0", Decimal("0.000")),
     ("share", 1, 1.0),
     ("share", -1e308, -1e308),
     ("share", 5e-324, 5e-324),
@@ -82,6 +98,8 @@ TAKEN = [
     ("at", "0001-01-01T00:00:00Z", "0001-01-01 00:00:00+00"),
     ("code", "é漢😀", "é漢😀"),
     ("token", "123E4567-e89b-12d3-a456-426614174000", "123e4567-e89b-12d3-a456-426614174000"),
+    ("table", [[1, 2], [], [3]], [[1, 2], [], [3]]),
+    ("lines", [{"sku": 1, "tags": ["a"]}, {"sku": 2}], [{"sku": 1, "tags": ["a"]}, {"sku": 2}]),
     ("free", [1, {"a": ["\\", "\n", "\t"]}, None], [1, {"a": ["\\", "\n", "\t"]}, None]),
     ("nested", {"day": "2026-01-01"}, {"day": "2026-01-01"}),
     ("nested", {"day": "2026-01-01", "price": "-00.50"}, {"day": "2026-01-01", "paid": -0.5}),
@@ -109,6 +127,7 @@ REFUSED = [
     ("at", "2026-01-31T10:00:00 Europe/Paris", "format"), ("at", "0000-01-01T00:00:00", "format"),
     ("code", "abcd", "range"), ("code", "a\0", "nul_character"),
     ("token", "123", "format"),
+    ("large", 2.0**53, "range"), ("rate", "0.0005", "range"), ("rate", "1", "range"), ("money", 1e300, "range"),
     ("free", ["a\0"], "nul_character"), ("free", {}, "type"),
     ("nested", {}, "required"), ("nested", {"day": None}, "required"), ("nested", {"day": "2026-02-30"}, "format"),
     ("nested", {"day": "2026-01-01", "price": "x"}, "type"),

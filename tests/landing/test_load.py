@@ -306,6 +306,45 @@ def test_a_very_long_line_is_refused_without_holding_it_in_memory(things: Place)
     assert things.query('select line, length("row") from landing.rejects') == [(1, 1 << 16)]
 
 
+@pytest.mark.parametrize("excess", [1, (1 << 18) - 20, 1 << 18, 3 << 18])
+def test_a_line_that_is_too_long_takes_no_other_line_with_it(things: Place, excess: int) -> None:
+    too_long = b'{"id": 2, "label": "' + b"x" * (things.contract.max_row_bytes + excess) + b'"}\n'
+    lines = [b'{"id": 1}\n', too_long, b'{"id": 3}\n', b'{"id": 4}\n', too_long, b'{"id": 5}\n', b'{"id": 6}']
+    things.put("one", b"".join(lines))
+    result = things.land()
+    assert (result.rows_loaded, result.codes) == (5, {"too_long": 2})
+    assert things.query("select id, _line from toys.things order by 1") == [(1, 1), (3, 3), (4, 4), (5, 6), (6, 7)]
+
+
+def test_the_index_and_the_view_are_made_once(things: Place) -> None:
+    made = (
+        "select oid, xmin::text from pg_class where relnamespace = to_regnamespace('toys') and relkind in ('i', 'v')"
+        " union select oid, xmin::text from pg_rewrite where ev_class = to_regclass('toys.things_current')"
+    )
+    things.put("one", [{"id": 1}])
+    things.land()
+    before = things.query(made)
+    things.put("two", [{"id": 2}])
+    things.land()
+    assert len(before) == 3 and set(things.query(made)) == set(before)
+
+
+def test_a_view_that_told_the_newest_version_in_another_way_is_made_anew(things: Place) -> None:
+    things.put("one", [{"id": 1}])
+    things.land()
+    defined = "select pg_get_viewdef('toys.things_current')"
+    before = things.query(defined)
+    with psycopg.connect(things.uri) as connection:
+        connection.execute(
+            "create or replace view toys.things_current as select distinct on (id) * from toys.things"
+            " order by id, _xid desc, _file desc, _line desc"
+        )
+    assert things.query(defined) != before
+    things.put("two", [{"id": 2}])
+    things.land()
+    assert things.query(defined) == before
+
+
 @contextlib.contextmanager
 def little_memory() -> Iterator[None]:
     tracemalloc.start()

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
+from include.local.postgres import PostgresServer
 from include.transfer import TransferError, plan, refresh, statistics, transfer_table
+from include.transfer.catalog import describe, list_tables
+from include.transfer.move import move_table
+from include.transfer.session import connect
 from tests.transfer.conftest import execute, move, rows, texts
 
 SHAPES = {
@@ -138,6 +144,19 @@ def test_a_view_moves_as_a_table_when_asked(source_uri: str, target_uri: str) ->
     assert texts(source_uri, "v") == texts(target_uri, "v")
 
 
+def test_a_view_with_a_transaction_id_of_its_own_moves_again(source_uri: str, target_uri: str) -> None:
+    execute(
+        source_uri,
+        "create table t (id int, x xid8 default pg_current_xact_id())",
+        "create view v as select * from t",
+        "alter view v alter column x set default pg_current_xact_id()",
+    )
+    for number in range(3):
+        execute(source_uri, f"insert into v (id) values ({number})")
+        assert move(source_uri, target_uri, views=True)["public.v"].mode == "full"
+        assert texts(source_uri, "v") == texts(target_uri, "v")
+
+
 def test_a_table_in_several_ranges_stays_one_table(
     source_uri: str, target_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +237,69 @@ def test_a_refreshed_table_has_the_statistics_of_its_rows(
     move(source_uri, target_uri, full=True)  # what the source knows is stale now
     [found] = rows(target_uri, known.format("schemaname", "transfer", "not"))
     assert found[0] == 6 and found[2] < 0
+
+
+def test_statistics_that_the_source_can_not_have_are_gathered(
+    source_uri: str, target_server: PostgresServer, target_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "_WORTH_IT", 0)
+    execute(
+        source_uri, "create table t as select i % 99 as a, i % 99 as b, 'x' || i as v from generate_series(1, 9999) i"
+    )
+    execute(source_uri, "analyze t")
+    move(source_uri, target_uri)
+    execute(target_uri, "create statistics pairs (ndistinct) on a, b from t")
+    move(source_uri, target_uri, full=True)
+    pairs = "select stxdndistinct::text from pg_statistic_ext_data where stxdinherit"
+    assert rows(target_uri, pairs) == [('{"1, 2": 99}',)]
+    execute(target_uri, "create database sorted template template0 locale_provider builtin builtin_locale 'C.UTF-8'")
+    sorted_uri = target_server.uri("sorted")
+    try:
+        moved = move(source_uri, sorted_uri)
+        assert moved["public.t"].mode == "full"
+        with connect(source_uri, "source") as source, connect(sorted_uri, "target") as target:
+            [oid] = [oid for oid, name, _ in list_tables(source) if name.table == "t"]
+            t = describe(source, [oid], "", 180000)[oid]
+            assert statistics.read(source, target, t) is None  # text lies in another order
+        assert rows(sorted_uri, "select count(*) from pg_stats where tablename = 't'") == [(3,)]
+    finally:
+        execute(target_uri, "drop database sorted with (force)")
+
+
+def test_a_table_that_is_written_anew_between_two_ranges_does_not_arrive_torn(
+    source_uri: str, target_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refresh, "_LEAST_RANGE", 64 * 1024)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(refresh, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))  # one range after the other
+    execute(
+        source_uri,
+        "create table item (id bigint primary key, name text)",
+        "insert into item select i, repeat('n', 50) from generate_series(1, 20000) i",
+        "delete from item where id <= 10000 and id % 3 > 0",
+        "vacuum item",
+    )
+    [item] = plan(source_uri, target_uri)
+    with (
+        psycopg.connect(source_uri, autocommit=True) as waiting,
+        connect(source_uri, "source") as source,
+        connect(target_uri, "target") as target,
+        ThreadPoolExecutor(1) as other,
+    ):
+        begun = []
+        waits = "select wait_event_type = 'Lock' from pg_stat_activity where pid = %s"
+
+        def progress(*_: int) -> None:
+            if not begun:  # the first range holds the table, the second one has yet to ask for it
+                begun.append(other.submit(waiting.execute, "vacuum full item"))
+                while rows(source_uri, waits % waiting.info.backend_pid) != [(True,)]:
+                    time.sleep(0.01)
+
+        with pytest.raises(TransferError, match=r"item: VACUUM FULL, CLUSTER or the like .*: run it again"):
+            move_table(source, target, item, run_id="torn", progress=progress)
+        begun[0].result()
+    move(source_uri, target_uri)
+    assert texts(source_uri, "item") == texts(target_uri, "item")
 
 
 def test_what_hangs_on_the_target_table_stays(source_uri: str, target_uri: str) -> None:

@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from psycopg import sql
 
 from include.transfer.both import Reading, side_by_side
-from include.transfer.catalog import Table
+from include.transfer.catalog import Column, Table
 from include.transfer.fingerprint import row_hash
 from include.transfer.session import Connection, query
 from include.transfer.stream import Progress, copy_statements, pump
@@ -83,9 +83,10 @@ def bring_up_to_date(
     if difference is None:
         return "most rows differ"
     deleted, fetched, size = 0, 0, difference.bytes
-    for where in _places(difference.delete, table, several=len(existing.stores) > 1):
+    hashed = _row(source, target, table.columns)
+    for where in _places(difference.delete, hashed if len(existing.stores) > 1 else None):
         deleted += target.execute(sql.SQL("delete from {} where {}").format(existing.name.identifier, where)).rowcount
-    for where in _places(difference.fetch, table, several=table.kind == "p"):
+    for where in _places(difference.fetch, hashed if table.kind == "p" else None):
         out, into = copy_statements(table, store, where)
         copied, taken = pump(source, out, target, into, progress)
         fetched += copied
@@ -107,7 +108,7 @@ def _differences(
     source: Connection, target: Connection, table: Table, existing: Table, rows: int, progress: Progress
 ) -> Difference | None:
     number = _range_number(source, target, table, existing, rows)
-    parts = {"number": number, "row": row_hash(table.columns), "chunk": sql.Literal(_RANGES_A_CHUNK)}
+    parts = {"number": number, "row": _row(source, target, table.columns), "chunk": sql.Literal(_RANGES_A_CHUNK)}
     found = Difference()
     differing = array("i")
     total = 0
@@ -170,7 +171,7 @@ def _range_number(source: Connection, target: Connection, table: Table, existing
             return sql.SQL("({}::bigint / {}::bigint - {}::bigint)::int").format(
                 column, sql.Literal(width), sql.Literal(first)
             )
-    key = row_hash([c for c in table.columns if c.name in table.key])
+    key = _row(source, target, [c for c in table.columns if c.name in table.key])
     return sql.SQL("({} & {})::int").format(key, sql.Literal((1 << (ranges.bit_length() - 1)) - 1))
 
 
@@ -197,7 +198,11 @@ def _unpack(packed: bytes) -> dict[int, int]:
     return {hashed: block << 16 | line for hashed, block, line in _ROW.iter_unpack(packed)}
 
 
-def _places(rows: Rows, table: Table, several: bool) -> Iterator[sql.Composable]:
+def _row(source: Connection, target: Connection, columns: Sequence[Column]) -> sql.Composable:
+    return row_hash(columns, min(source.info.server_version, target.info.server_version))
+
+
+def _places(rows: Rows, hashed: sql.Composable | None) -> Iterator[sql.Composable]:
     """Yield conditions for the rows, a statement's worth each.
 
     Where several files make up a table, the same place is in each of them, and a row is told by its hash as well.
@@ -206,7 +211,7 @@ def _places(rows: Rows, table: Table, several: bool) -> Iterator[sql.Composable]
         stop = start + _FETCH
         tids = ",".join(f'"({place >> 16},{place & 0xFFFF})"' for place in rows.places[start:stop])
         where: sql.Composable = sql.SQL("ctid = any({}::tid[])").format(sql.Literal("{" + tids + "}"))
-        if several:
+        if hashed is not None:
             hashes = sql.Literal(list(rows.hashes[start:stop]))
-            where = sql.SQL("{} and {} = any({}::bigint[])").format(where, row_hash(table.columns), hashes)
+            where = sql.SQL("{} and {} = any({}::bigint[])").format(where, hashed, hashes)
         yield where

@@ -1,12 +1,14 @@
 """Hashes of rows and columns that both servers compute for themselves, equal only where the values are the same.
 
-hash_record_extended is the fastest hash in SQL, and it hashes what its types call equal: 1.0 like 1.00, -0 like 0, a
-day like 24 hours. Values that differ must not pass for equal here, so such types are hashed in a form that tells them
-apart, and types whose hash knows OIDs or a server's locale are hashed as text. Whether two servers' hashes agree is
-tried on known values before any is believed.
+A row's hash is 64 bits wide. It starts from the columns that may be null, and each of the others is then hashed with
+what came before it as the seed. So a value counts together with all others of its row, and rows can be combined by
+XOR: two rows that exchange a value don't cancel out. Taking a record's hash (hash_record_extended) instead, which first
+makes the record, takes half as long again.
 
-The hash of a record is a sum of its columns' hashes with factors. Added up over rows, two rows that exchange a value
-would cancel out, so every row's hash is hashed once more before rows are combined.
+Values that differ must not pass for equal, so what a type's own hash can't tell apart is hashed in another form: 1.0
+and 1.00, -0 and 0, a day and 24 hours; a bigint or a time and one whose upper half differs as its lower half does, for
+those are folded to 32 bits. Types whose hash knows OIDs or a server's locale are hashed as text. Whether two servers'
+hashes agree is tried on known values before any is believed.
 """
 
 from __future__ import annotations
@@ -18,19 +20,37 @@ from psycopg import sql
 from include.transfer.catalog import Column
 from include.transfer.session import Connection, scalar
 
-_AS_THEY_ARE = {
-    *("boolean", "bytea", '"char"', "name", "smallint", "integer", "bigint", "oid", "uuid", "date", "xid8"),
-    *("time without time zone", "timestamp without time zone", "timestamp with time zone", "macaddr", "inet", "cidr"),
+# functions of a value and a seed
+_FUNCTIONS = {
+    "smallint": "hashint2extended",
+    "integer": "hashint4extended",
+    "bigint": "hashint8extended",
+    "oid": "hashoidextended",
+    "uuid": "uuid_hash_extended",
+    "numeric": "hash_numeric_extended",
+    "text": "hashtextextended",
+    "character varying": "hashtextextended",
+    "character": "hashbpcharextended",
 }
-_AS_TEXT_BYTES = {"text", "character varying"}
-_SENT = {"real": "float4send", "double precision": "float8send"}
-_CHUNK = 400  # a record holds 1,664 columns at most, and one column may become two
+_FUNCTIONS_FROM_18 = {"date": "hashdateextended", "boolean": "hashboolextended", "bytea": "hashbyteaextended"}
+_AS_THEY_ARE = {"boolean", "bytea", '"char"', "name", "date", "macaddr", "inet", "cidr"}  # in a record
+_SENT = {
+    "real": "float4send",
+    "double precision": "float8send",
+    "numeric": "numeric_send",
+    "character": "bpcharsend",
+    "time without time zone": "time_send",
+    "timestamp without time zone": "timestamp_send",
+    "timestamp with time zone": "timestamptz_send",
+    "xid8": "xid8send",
+}
+_CHUNK = 400  # a record holds 1,664 columns at most, and a statement isn't nested much deeper
 
-_PROBE = """hash_record_extended(row(true, '\\x00ff'::bytea, 'a'::"char", 'n'::name, 1::int2, -2::int4, 3::int8, 4::oid,
-    '00112233-4455-6677-8899-aabbccddeeff'::uuid, date '2000-02-29', time '12:34:56.789', '17'::xid8, null::int,
-    timestamp '1999-12-31 23:59:59', timestamptz '1999-12-31 23:59:59+00', macaddr '08:00:2b:01:02:03',
-    inet '10.0.0.1/8', cidr '10.0.0.0/8', 'é€😀'::text, 'x'::varchar, 'y  '::char(3), 1.50::numeric, numeric_send(1.50),
-    float8send('NaN')), 42)"""
+_PROBE = """hash_record_extended(row(true, '\\x00ff'::bytea, 'a'::"char", 'n'::name, date '2000-02-29', null::int,
+    macaddr '08:00:2b:01:02:03', inet '10.0.0.1/8', cidr '10.0.0.0/8', 'é€😀'::text, float8send('NaN')),
+    hashint2extended(1::int2, hashint4extended(-2, hashint8extended(3, hashoidextended(4, uuid_hash_extended(
+    '00112233-4455-6677-8899-aabbccddeeff', hash_numeric_extended(1.50, hashtextextended('é€😀' collate "C",
+    hashbpcharextended('y  '::char(3) collate "C", 42)))))))))"""
 
 
 def hashes_agree(source: Connection, target: Connection) -> bool:
@@ -41,30 +61,54 @@ def hashes_agree(source: Connection, target: Connection) -> bool:
     return bool(scalar(source, probe) == scalar(target, probe))
 
 
-def row_hash(columns: Sequence[Column]) -> sql.Composable:
-    """Return the SQL of a row's hash, a bigint."""
-    parts = [_terms(c) for c in columns]
-    hashed: sql.Composable = sql.SQL("0")
-    for start in range(0, len(parts), _CHUNK):
-        row = sql.SQL(", ").join(term for terms in parts[start : start + _CHUNK] for term in terms)
-        hashed = sql.SQL("hash_record_extended(row({}), {})").format(row, hashed)
-    return sql.SQL("hashint8extended({}, 0)").format(hashed)
+def row_hash(columns: Sequence[Column], version: int) -> sql.Composable:
+    """Return the SQL of a row's hash, a bigint, never null. `version` is the older server's, as server_version_num."""
+    functions = _FUNCTIONS | (_FUNCTIONS_FROM_18 if version >= 180000 else {})
+    direct: list[Column] = []
+    others: list[Column] = []
+    for c in columns:
+        is_direct = c.base in functions and not _is_sent(c) and len(direct) < _CHUNK
+        (direct if is_direct else others).append(c)
+    seed: list[sql.Composable] = [sql.SQL("0::bigint")]
+    for start in range(0, len(others), _CHUNK):
+        row = sql.SQL(", ").join(map(_term, others[start : start + _CHUNK]))
+        seed = [sql.SQL("hash_record_extended(row("), row, sql.SQL("), "), *seed, sql.SQL(")")]
+    for place, c in enumerate(direct, 1):
+        if not c.not_null:
+            of_column = _hashed(functions[c.base], c, [sql.Literal(place)])
+            seed += [sql.SQL(" # coalesce("), *of_column, sql.SQL(", 0)")]
+    last = [c for c in direct if c.not_null]
+    for c in last:
+        seed = _hashed(functions[c.base], c, seed)
+    return sql.Composed(seed if last else [sql.SQL("hash_record_extended(row(int8send("), *seed, sql.SQL(")), 0)")])
 
 
-def _terms(column: Column) -> list[sql.Composable]:
+def _hashed(function: str, column: Column, seed: list[sql.Composable]) -> list[sql.Composable]:
+    """Return the parts of the hash of a column; in one list, since a nest of a column a level would be too deep."""
     name = sql.Identifier(column.name)
-    base = column.base
-    if base in _AS_THEY_ARE:
-        return [name]
-    if base in _AS_TEXT_BYTES:
-        return [sql.SQL('{} collate "C"').format(name)]  # bytes, whatever the column's collation calls equal
-    if base == "character" and column.typmod > 0:
-        return [sql.SQL('{} collate "C"').format(name)]
-    if base == "numeric":
+    call = sql.SQL(f"{function}(")
+    if column.base == "bigint":
+        return [call, name, sql.SQL(", "), name, sql.SQL(" # ("), *seed, sql.SQL("))")]
+    text = column.base in ("text", "character varying", "character")
+    # bytes, whatever the column's collation calls equal
+    return [call, name, sql.SQL(' collate "C", ' if text else ", "), *seed, sql.SQL(")")]
+
+
+def _is_sent(column: Column) -> bool:
+    """Return whether the column's binary form must be hashed."""
+    if column.base == "numeric":
         # one hash stands for NaN and both infinities, which a column with a precision can't hold
-        return [name] if column.typmod >= 0 else [sql.SQL("numeric_send({})").format(name)]
-    if base in _SENT:
-        return [sql.SQL("{}({})").format(sql.SQL(_SENT[base]), name)]
-    if base == "character":
-        return [sql.SQL("bpcharsend({})").format(name)]
-    return [sql.SQL('{}::text collate "C"').format(name)]
+        return column.typmod < 0
+    return column.base in _SENT and not (column.base == "character" and column.typmod > 0)
+
+
+def _term(column: Column) -> sql.Composable:
+    name = sql.Identifier(column.name)
+    if column.base == "bigint":
+        return sql.SQL("int8send({})").format(name)
+    if column.base in _AS_THEY_ARE or (column.base in _FUNCTIONS and not _is_sent(column)):
+        text = column.base in ("text", "character varying", "character")
+        return sql.SQL('{} collate "C"').format(name) if text else name
+    if _is_sent(column):
+        return sql.SQL("{}({})").format(sql.SQL(_SENT[column.base]), name)
+    return sql.SQL('{}::text collate "C"').format(name)

@@ -24,14 +24,15 @@ def verify(
     """
     if not hashes_agree(source, target):
         raise TransferError(f"{table.name}: can't verify: one server is older than 14, or hashes values differently")
+    version = min(source.info.server_version, target.info.server_version)
     wrong: list[str] = []
     condition = sql.SQL(" where {}").format(where) if where is not None else sql.SQL("")
     for start in range(0, max(1, len(table.columns)), _COLUMNS_A_QUERY):
         columns = table.columns[start : start + _COLUMNS_A_QUERY]
         sums = sql.SQL(", ").join(
             sql.SQL("sum({})::text").format(each)
-            for each in ([row_hash(table.columns)] if start == 0 and table.columns else [])
-            + [row_hash([c]) for c in columns]
+            for each in ([row_hash(table.columns, version)] if start == 0 and table.columns else [])
+            + [row_hash([c], version) for c in columns]
         )
         statement = sql.SQL("select count(*){}{} from {}{}")
         comma = sql.SQL(", " if columns else "")

@@ -337,6 +337,18 @@ def _load_group(connection: Connection, schema: RowSchema, files: list[_Incoming
     return done
 
 
+def _demand_clock(connection: Connection, contract: Contract) -> None:
+    """Raise FileError where the clock was set back: what is loaded now would pass for older than what it replaces."""
+    later = connection.execute(
+        "select max(loaded_at) from landing.files where dataset = %s having max(loaded_at) > now()", [contract.name]
+    ).fetchone()
+    if later:
+        raise FileError(
+            f"waits: by the source's clock the last load of {contract.name} is still to come, at {later[0]}:"
+            " set the clock, or land again after that"
+        )
+
+
 def _load(connection: Connection, schema: RowSchema, files: list[_Incoming]) -> dict[str, FileResult]:
     """Load files whole: rows, rejects and lines of landing.files, in one transaction under the dataset's lock.
 
@@ -345,6 +357,7 @@ def _load(connection: Connection, schema: RowSchema, files: list[_Incoming]) -> 
     contract = schema.contract
     results: dict[str, FileResult] = {}
     with lock(connection, contract.name):
+        _demand_clock(connection, contract)
         known = _known(connection, contract, [file.sha256 for file in files])
         fresh = [file for file in files if file.sha256 not in known]
         with Merger(connection, contract) as merger:

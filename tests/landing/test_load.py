@@ -87,6 +87,18 @@ def test_a_new_version_is_the_newest_after_a_dump_was_restored_on_another_server
     assert things.land().rows_duplicate == 1
 
 
+def test_a_clock_that_was_set_back_makes_no_old_version_the_newest(things: Place) -> None:
+    things.put("one", [thing(1, "before")])
+    things.land()
+    things.query("update landing.files set loaded_at = now() + interval '1 hour' returning path")
+    things.put("two", [thing(1, "after")])
+    with pytest.raises(LandingError, match="set the clock, or land again after that"):
+        things.land()
+    things.query("update landing.files set loaded_at = now() returning path")
+    assert things.land().rows_loaded == 1
+    assert things.query("select label from toys.things_current") == [("after",)]
+
+
 def test_a_run_that_waits_for_another_counts_from_when_it_goes_on(things: Place) -> None:
     things.put("one", [thing(1)])
     things.land()

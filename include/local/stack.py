@@ -77,7 +77,11 @@ def servers() -> list[tuple[settings.Server, PostgresServer]]:
 
 
 def start_databases(names: tuple[str, ...]) -> list[str]:
-    """Start the named servers that do not run yet and return their names. Raises StackError for a taken port."""
+    """Start the named servers that do not run yet and return their names. Raises StackError for a taken port.
+
+    The stack's folder is claimed with it: everything that the stack keeps there is made after that.
+    """
+    _claim()
     wanted = [(server, embedded) for server, embedded in servers() if server.name in names]
     idle = [(server, embedded) for server, embedded in wanted if not embedded.is_running()]
     for server, _ in idle:
@@ -151,11 +155,29 @@ def stop() -> None:
         say("stack: stopped")
 
 
+_FOLDERS = ("airflow", "cosmos", "databases", "landing", "landing_archive", "logs", "run", "web")
+_MARK = "stack-was-here"
+
+
+def _is_own() -> bool:
+    return settings.LOCAL == settings.PROJECT / ".local" or (settings.LOCAL / _MARK).exists()
+
+
+def _claim() -> None:
+    """Mark the stack's folder as its own, for `clean`. Raises StackError where somebody's files are in its places."""
+    found = [name for name in _FOLDERS if (settings.LOCAL / name).exists()]
+    if found and not _is_own():
+        raise StackError(f"LOCAL_ROOT={settings.LOCAL} holds {', '.join(found)} of somebody's own: name another folder")
+    (settings.LOCAL / _MARK).touch()
+
+
 def clean() -> None:
     """End the stack and remove what it has made, and nothing else that may lie in the same folder."""
     stop()
-    folders = ("airflow", "cosmos", "databases", "landing", "landing_archive", "logs", "run", "web")
-    for name in (*folders, "demo-made", "landing-root", "lock"):
+    if not _is_own():
+        say(f"nothing removed: no stack was started in {settings.LOCAL}")
+        return
+    for name in (*_FOLDERS, "demo-made", "landing-root", "lock", _MARK):
         path = settings.LOCAL / name
         if path.is_dir():
             shutil.rmtree(path)

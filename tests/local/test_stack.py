@@ -110,18 +110,28 @@ def test_import_error_from_before_is_waited_out_and_a_new_one_fails_the_run() ->
         )
 
 
+def _local(verb: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "include.local", verb],
+        cwd=settings.PROJECT,
+        env={**os.environ, "LOCAL_ROOT": str(folder)},
+        capture_output=True,
+        text=True,
+    )
+
+
 def test_clean_leaves_what_is_not_the_stacks(tmp_path: Path) -> None:
     """LOCAL_ROOT may name a folder that holds other things."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "logs").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-m", "include.local", "clean"],
-        cwd=settings.PROJECT,
-        env={**os.environ, "LOCAL_ROOT": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    (tmp_path / "logs" / "diary").write_text("my own")
+    done = _local("clean", tmp_path)
+    assert done.returncode == 0 and "nothing removed" in done.stdout + done.stderr
+    refused = _local("databases", tmp_path)
+    assert refused.returncode == 1 and "holds logs of somebody's own" in refused.stderr
+    assert (tmp_path / "logs" / "diary").read_text() == "my own"
+    (tmp_path / "stack-was-here").touch()  # as the first start leaves it
+    assert _local("clean", tmp_path).returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 

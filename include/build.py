@@ -75,8 +75,11 @@ def make_manifest() -> None:
     )
     if done.returncode != 0:
         raise DbtError(f"dbt can't parse the project in {settings.DBT_PROJECT}:\n{done.stdout}{done.stderr}")
-    if PARSED.is_relative_to(settings.DBT_PROJECT):  # where Cosmos looks for it, to save the first build a parse
-        shutil.copy(PARSED / PARTIAL_PARSE, settings.DBT_PROJECT / "target" / PARTIAL_PARSE)
+    partial = PARSED / PARTIAL_PARSE
+    if PARSED.is_relative_to(settings.DBT_PROJECT) and partial.exists():  # where Cosmos looks for it, to save a parse
+        target = settings.DBT_PROJECT / "target"
+        target.mkdir(exist_ok=True)
+        shutil.copy(partial, target)
     made = PARSED / "manifest.json"
     os.utime(made, (began, began))  # so that a file edited meanwhile is younger
     made.replace(settings.DBT_MANIFEST)

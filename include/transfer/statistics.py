@@ -82,16 +82,18 @@ def read(source: Connection, target: Connection, table: Table) -> Statistics | N
 def give(target: Connection, name: TableName, known: Statistics | None, rows: int) -> None:
     """See that a table of the target has statistics; `rows` is how many it holds in its own file, 0 for a parent."""
     if known is None or not _restore(target, name, known, rows):
-        only = (
-            "only " if not rows and target.info.server_version >= 180000 else ""
-        )  # older ones never take the children
+        # a parent without its children, which have theirs; before 18 that goes without saying
+        only = "only " if not rows and target.info.server_version >= 180000 else ""
         target.execute(sql.SQL("analyze {}{}").format(sql.SQL(only), name.identifier))
 
 
 def _restore(target: Connection, name: TableName, known: Statistics, rows: int) -> bool:
     """Give a table these statistics, and return whether the target took them all and it needs no others."""
-    extended = "select from pg_statistic_ext where stxrelid = %s::regclass"  # only ANALYZE gathers these
-    if query(target, extended, name.identifier.as_string(target)):
+    others = (  # those of expressions and of columns together, which only ANALYZE gathers
+        "select from pg_statistic_ext where stxrelid = %s::regclass"
+        " union all select from pg_index where indrelid = %s::regclass and indexprs is not null"
+    )
+    if query(target, others, *[name.identifier.as_string(target)] * 2):
         return False
     place = {
         "schemaname": (name.schema, "text"),

@@ -246,8 +246,10 @@ def test_statistics_that_the_source_can_not_have_are_gathered(
     execute(
         source_uri, "create table t as select i % 99 as a, i % 99 as b, 'x' || i as v from generate_series(1, 9999) i"
     )
-    execute(source_uri, "analyze t")
+    execute(source_uri, "create table u (v text)", "insert into u select 'V' || i from generate_series(1, 9999) i")
+    execute(source_uri, "create index of_lower on u (lower(v))", "analyze t", "analyze u")
     move(source_uri, target_uri)
+    assert rows(target_uri, "select count(*) from pg_stats where tablename = 'of_lower'") == [(1,)]
     execute(target_uri, "create statistics pairs (ndistinct) on a, b from t")
     move(source_uri, target_uri, full=True)
     pairs = "select stxdndistinct::text from pg_statistic_ext_data where stxdinherit"

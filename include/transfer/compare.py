@@ -169,7 +169,9 @@ def _range_number(source: Connection, target: Connection, table: Table, existing
         if values and (max(values) - min(values)) // width < _MOST_RANGES:
             first = abs(min(values)) // width * (1 if min(values) > 0 else -1)  # rounded to zero, as SQL does
             return sql.SQL("({}::bigint / {}::bigint - {}::bigint)::int").format(
-                column, sql.Literal(width), sql.Literal(first)
+                column,
+                sql.Literal(str(width)),
+                sql.Literal(str(first)),  # in quotes, or a minus would come after the cast
             )
     key = _row(source, target, [c for c in table.columns if c.name in table.key])
     return sql.SQL("({} & {})::int").format(key, sql.Literal((1 << (ranges.bit_length() - 1)) - 1))
@@ -191,7 +193,8 @@ def _width(target: Connection, existing: Table, column: str, rows: int) -> int |
         return None
     bounds = known[0][1]
     stretches = sorted(high - low for low, high in pairwise(bounds))
-    return max(1, stretches[len(stretches) // 2] * len(stretches) * _ROWS_A_RANGE // max(1, rows))
+    width = stretches[len(stretches) // 2] * len(stretches) * _ROWS_A_RANGE // max(1, rows)
+    return min(max(1, width), 2**63 - 1)
 
 
 def _unpack(packed: bytes) -> dict[int, int]:

@@ -174,6 +174,17 @@ def test_no_two_rows_of_many_have_the_same_hash(columns: str, source_uri: str) -
     assert rows(source_uri, f"select count(distinct {hashed}) from t") == [(400_000,)]
 
 
+@pytest.mark.parametrize("keys", [(0, 2**63 // 5), (-(2**63), -(2**63) + 1), (-(2**63), 2**63 - 1)])
+def test_keys_at_the_ends_of_bigint_are_compared(keys: tuple[int, int], source_uri: str, target_uri: str) -> None:
+    execute(
+        source_uri, "create table t (id bigint primary key, v text)", *(f"insert into t values ({k})" for k in keys)
+    )
+    move(source_uri, target_uri)
+    execute(source_uri, "update t set v = 'new' where id = (select max(id) from t)")
+    assert move(source_uri, target_uri)["public.t"].mode == "key"
+    assert texts(source_uri, "t") == texts(target_uri, "t")
+
+
 @st.composite
 def _tables(draw: st.DrawFn) -> tuple[list[str], list[dict[int, list[str]]]]:
     """Draw column types, and three states of a table with those columns: key -> values."""

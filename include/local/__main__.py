@@ -57,6 +57,7 @@ def _run() -> None:
 
 def _databases() -> None:
     with stack.locked():
+        stack.claim()
         stack.start_databases(("source", "target"))
         # What another Airflow, such as `astro dev start --standalone`, needs beside them.
         make_manifest()

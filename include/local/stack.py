@@ -77,11 +77,7 @@ def servers() -> list[tuple[settings.Server, PostgresServer]]:
 
 
 def start_databases(names: tuple[str, ...]) -> list[str]:
-    """Start the named servers that do not run yet and return their names. Raises StackError for a taken port.
-
-    The stack's folder is claimed with it: everything that the stack keeps there is made after that.
-    """
-    _claim()
+    """Start the named servers that do not run yet and return their names. Raises StackError for a taken port."""
     wanted = [(server, embedded) for server, embedded in servers() if server.name in names]
     idle = [(server, embedded) for server, embedded in wanted if not embedded.is_running()]
     for server, _ in idle:
@@ -104,6 +100,7 @@ def start_databases(names: tuple[str, ...]) -> list[str]:
 def start() -> None:
     """Bring the whole stack up and return when it is healthy. What this call began is ended when it fails."""
     with locked():
+        claim()
         began = time.monotonic()
         parts = [airflow.Component(name) for name in airflow.COMPONENTS]
         if all(part.process() and not part.has_old_settings() for part in parts) and _is_healthy(Api()):
@@ -163,9 +160,10 @@ def _is_own() -> bool:
     return settings.LOCAL == settings.PROJECT / ".local" or (settings.LOCAL / _MARK).exists()
 
 
-def _claim() -> None:
+def claim() -> None:
     """Mark the stack's folder as its own, for `clean`. Raises StackError where somebody's files are in its places."""
-    found = [name for name in _FOLDERS if (settings.LOCAL / name).exists()]
+    # Airflow makes its home as soon as it is imported, before anybody could look
+    found = [name for name in _FOLDERS if name != "airflow" and (settings.LOCAL / name).exists()]
     if found and not _is_own():
         raise StackError(f"LOCAL_ROOT={settings.LOCAL} holds {', '.join(found)} of somebody's own: name another folder")
     (settings.LOCAL / _MARK).touch()

@@ -15,16 +15,16 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from psycopg import sql
 
 from include.transfer.both import Reading, side_by_side
-from include.transfer.catalog import Column, Table
+from include.transfer.catalog import Table
 from include.transfer.fingerprint import row_hash
-from include.transfer.session import Connection, query
+from include.transfer.session import Connection, older_version, query
 from include.transfer.stream import Progress, copy_statements, pump
 
 _ROWS_A_RANGE = 10
@@ -83,7 +83,7 @@ def bring_up_to_date(
     if difference is None:
         return "most rows differ"
     deleted, fetched, size = 0, 0, difference.bytes
-    hashed = _row(source, target, table.columns)
+    hashed = row_hash(table.columns, older_version(source, target))
     for where in _places(difference.delete, hashed if len(existing.stores) > 1 else None):
         deleted += target.execute(sql.SQL("delete from {} where {}").format(existing.name.identifier, where)).rowcount
     for where in _places(difference.fetch, hashed if table.kind == "p" else None):
@@ -108,7 +108,11 @@ def _differences(
     source: Connection, target: Connection, table: Table, existing: Table, rows: int, progress: Progress
 ) -> Difference | None:
     number = _range_number(source, target, table, existing, rows)
-    parts = {"number": number, "row": _row(source, target, table.columns), "chunk": sql.Literal(_RANGES_A_CHUNK)}
+    parts = {
+        "number": number,
+        "row": row_hash(table.columns, older_version(source, target)),
+        "chunk": sql.Literal(_RANGES_A_CHUNK),
+    }
     found = Difference()
     differing = array("i")
     total = 0
@@ -173,7 +177,7 @@ def _range_number(source: Connection, target: Connection, table: Table, existing
                 sql.Literal(str(width)),
                 sql.Literal(str(first)),  # in quotes, or a minus would come after the cast
             )
-    key = _row(source, target, [c for c in table.columns if c.name in table.key])
+    key = row_hash([c for c in table.columns if c.name in table.key], older_version(source, target))
     return sql.SQL("({} & {})::int").format(key, sql.Literal((1 << (ranges.bit_length() - 1)) - 1))
 
 
@@ -199,10 +203,6 @@ def _width(target: Connection, existing: Table, column: str, rows: int) -> int |
 
 def _unpack(packed: bytes) -> dict[int, int]:
     return {hashed: block << 16 | line for hashed, block, line in _ROW.iter_unpack(packed)}
-
-
-def _row(source: Connection, target: Connection, columns: Sequence[Column]) -> sql.Composable:
-    return row_hash(columns, min(source.info.server_version, target.info.server_version))
 
 
 def _places(rows: Rows, hashed: sql.Composable | None) -> Iterator[sql.Composable]:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from include.transfer.catalog import Column
-from include.transfer.session import Connection, scalar
+from include.transfer.session import Connection, older_version, scalar
 
 # functions of a value and a seed
 _FUNCTIONS = {
@@ -55,7 +55,7 @@ _PROBE = """hash_record_extended(row(true, '\\x00ff'::bytea, 'a'::"char", 'n'::n
 
 def hashes_agree(source: Connection, target: Connection) -> bool:
     """Return whether both servers have the hash functions and give the same hashes."""
-    if min(source.info.server_version, target.info.server_version) < 140000:
+    if older_version(source, target) < 140000:
         return False
     probe = sql.SQL("select {}").format(sql.SQL(_PROBE))
     return bool(scalar(source, probe) == scalar(target, probe))

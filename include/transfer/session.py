@@ -70,6 +70,11 @@ def sibling(connection: Connection) -> Connection:
     return other
 
 
+def older_version(source: Connection, target: Connection) -> int:
+    """Return what both servers can do at least, as in server_version_num."""
+    return min(source.info.server_version, target.info.server_version)
+
+
 def _configure(connection: Connection, place: str) -> None:
     try:
         names, values = zip(*_SETTINGS.items(), strict=True)

@@ -9,7 +9,7 @@ from include.transfer.catalog import Table
 from include.transfer.definition import everything
 from include.transfer.fingerprint import hashes_agree, row_hash
 from include.transfer.names import TableName, TransferError
-from include.transfer.session import Connection
+from include.transfer.session import Connection, older_version
 
 _COLUMNS_A_QUERY = 200
 
@@ -24,7 +24,7 @@ def verify(
     """
     if not hashes_agree(source, target):
         raise TransferError(f"{table.name}: can't verify: one server is older than 14, or hashes values differently")
-    version = min(source.info.server_version, target.info.server_version)
+    version = older_version(source, target)
     wrong: list[str] = []
     condition = sql.SQL(" where {}").format(where) if where is not None else sql.SQL("")
     for start in range(0, max(1, len(table.columns)), _COLUMNS_A_QUERY):

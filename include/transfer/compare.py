@@ -7,15 +7,16 @@ the ranges (1.2 bytes a row) and the hashes of the ranges that differ travel, an
 
 Ten rows a range is where the ranges' and the rows' hashes cost the fewest bytes together when 1% of the rows changed.
 A range is a stretch of the key's first column where that is an integer: rows that lie together then fall into the same
-range, and grouping 3 million of them takes 0.9 s. Otherwise it is a part of the hashes of the key, which suits every
-type and distribution but touches memory at random: 2.8 s.
+range, and grouping 3 million of them takes 0.9 s. The few ranges that differ are found by the key's index then, without
+a second scan. Otherwise a range is a part of the hashes of the key, which suits every type and distribution but touches
+memory at random: 2.8 s.
 """
 
 from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -30,11 +31,36 @@ from include.transfer.stream import Progress, copy_statements, pump
 _ROWS_A_RANGE = 10
 _RANGES_A_CHUNK = 1024  # ranges whose numbers travel as one value
 _TOO_MANY = 0.8  # share of ranges that differ from which on a full refresh is cheaper
+_FEW, _FEW_IN_ORDER = 0.005, 0.1  # share up to which the index is cheaper than a scan, the latter when rows lie by key
 _MOST_RANGES = 2**31  # their numbers are integers
 _FETCH = 20_000  # rows deleted or fetched by one statement
 
-_RANGE = struct.Struct(">iq")
-_ROW = struct.Struct(">qIH")
+_BY_SCAN = sql.SQL(
+    "(select {number} as number, {row} as hash, ctid from {table} where {number} = any({numbers}::int[])) differing"
+)
+# offset 0: each stretch is looked up by itself, whatever the planner, which takes it for long, would rather do
+_BY_INDEX = sql.SQL(
+    "unnest({lows}::bigint[], {highs}::bigint[]) stretch(low, high), lateral (select {number} as number,"
+    " {row} as hash, ctid from {table} stored where {column} between stretch.low and stretch.high offset 0) differing"
+)
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """How rows fall into ranges: the SQL of a row's range number, an int, and what an integer key adds to it."""
+
+    number: sql.Composable
+    column: sql.Identifier | None = None  # of which a range is a stretch
+    width: int = 1
+    first: int = 0  # the column's values by the width, of range 0
+    few: float = 0.0  # share of the ranges up to which their rows are cheaper to find by the key's index
+
+    def stretch(self, number: int) -> tuple[int, int]:
+        """Return the least and the greatest value in a range. Around 0 it is wider, since division rounds to zero."""
+        place = number + self.first
+        low = place * self.width if place > 0 else (place - 1) * self.width + 1
+        high = (place + 1) * self.width - 1 if place >= 0 else place * self.width
+        return max(low, -(2**63)), min(high, 2**63 - 1)
 
 
 @dataclass
@@ -53,9 +79,9 @@ class Rows:
     hashes: array[int] = field(default_factory=lambda: array("q"))
     places: array[int] = field(default_factory=lambda: array("Q"))
 
-    def add(self, hashed: int, place: int) -> None:
-        self.hashes.append(hashed)
-        self.places.append(place)
+    def add(self, hashed: bytes, place: bytes) -> None:
+        self.hashes.append(int.from_bytes(hashed, "big", signed=True))
+        self.places.append(int.from_bytes(place, "big"))
 
 
 @dataclass
@@ -107,9 +133,9 @@ def bring_up_to_date(
 def _differences(
     source: Connection, target: Connection, table: Table, existing: Table, rows: int, progress: Progress
 ) -> Difference | None:
-    number = _range_number(source, target, table, existing, rows)
-    parts = {
-        "number": number,
+    ranges = _ranges(source, target, table, existing, rows)
+    parts: dict[str, sql.Composable] = {
+        "number": ranges.number,
         "row": row_hash(table.columns, older_version(source, target)),
         "chunk": sql.Literal(_RANGES_A_CHUNK),
     }
@@ -130,25 +156,30 @@ def _differences(
         found.target_rows += target_rows
         found.bytes += len(source_hashes)
         progress(0, len(source_hashes))
-        total += max(len(source_hashes), len(target_hashes)) // _RANGE.size
-        here, there = (set(_RANGE.iter_unpack(hashes)) for hashes in (source_hashes, target_hashes))
-        differing.extend({each for each, _ in here ^ there})
+        total += max(len(source_hashes), len(target_hashes)) // 12
+        here, there = (set(_cut(hashes, "12s")) for hashes in (source_hashes, target_hashes))
+        differing.extend({int.from_bytes(each[:4], "big") for each in here ^ there})
     if len(differing) > _TOO_MANY * total and total > _RANGES_A_CHUNK:
         return None
     if not differing:
         return found
-    parts["differing"] = sql.Literal("{" + ",".join(map(str, differing)) + "}")
+    if ranges.column is not None and len(differing) <= ranges.few * total:
+        stretches = list(map(ranges.stretch, sorted(differing)))
+        parts |= {"column": ranges.column, "lows": _array(low for low, _ in stretches)}
+        parts["highs"] = _array(high for _, high in stretches)
+        differing_rows = _BY_INDEX
+    else:
+        parts["numbers"] = _array(differing)
+        differing_rows = _BY_SCAN
     statement = sql.SQL(
-        "select number / {chunk}, string_agg(int8send(hash) || tidsend(ctid), ''::bytea)"
-        " from (select {number} as number, {row} as hash, ctid from {table}"
-        " where {number} = any({differing}::int[])) differing"
+        "select number / {chunk}, string_agg(int8send(hash) || tidsend(ctid), ''::bytea) from {rows}"
         " group by 1 order by 1"
     )
     for ours, theirs in side_by_side(
-        Reading(source, statement.format(**parts, table=table.name.identifier)),
-        Reading(target, statement.format(**parts, table=existing.name.identifier)),
+        Reading(source, statement.format(**parts, rows=differing_rows.format(**parts, table=table.name.identifier))),
+        Reading(target, statement.format(**parts, rows=differing_rows.format(**parts, table=existing.name.identifier))),
     ):
-        at_source, at_target = (_unpack(each[0] if each else b"") for each in (ours, theirs))
+        at_source, at_target = (_places_by_hash(each[0] if each else b"") for each in (ours, theirs))
         found.bytes += len(ours[0]) if ours else 0
         for hashed in at_source.keys() - at_target.keys():
             found.fetch.add(hashed, at_source[hashed])
@@ -157,13 +188,13 @@ def _differences(
     return found
 
 
-def _range_number(source: Connection, target: Connection, table: Table, existing: Table, rows: int) -> sql.Composable:
-    """Return the SQL of the number of the range that a row falls into, an int from 0."""
+def _ranges(source: Connection, target: Connection, table: Table, existing: Table, rows: int) -> Ranges:
     ranges = max(1, rows // _ROWS_A_RANGE)
     lead = next(c for c in table.columns if c.name == table.key[0])
     column = sql.Identifier(lead.name)
-    width = _width(target, existing, lead.name, rows) if lead.base in ("smallint", "integer", "bigint") else None
-    if width is not None:
+    known = _spread(target, existing, lead.name, rows) if lead.base in ("smallint", "integer", "bigint") else None
+    if known is not None:
+        width, few = known
         ends = sql.SQL("select min({0}), max({0}) from {1}")
         found = [
             *query(source, ends.format(column, table.name.identifier)),
@@ -172,37 +203,51 @@ def _range_number(source: Connection, target: Connection, table: Table, existing
         values = [value for each in found for value in each if value is not None]
         if values and (max(values) - min(values)) // width < _MOST_RANGES:
             first = abs(min(values)) // width * (1 if min(values) > 0 else -1)  # rounded to zero, as SQL does
-            return sql.SQL("({}::bigint / {}::bigint - {}::bigint)::int").format(
+            number = sql.SQL("({}::bigint / {}::bigint - {}::bigint)::int").format(
                 column,
                 sql.Literal(str(width)),
                 sql.Literal(str(first)),  # in quotes, or a minus would come after the cast
             )
+            return Ranges(number, column, width, first, few if table.kind == "r" else 0.0)
     key = row_hash([c for c in table.columns if c.name in table.key], older_version(source, target))
-    return sql.SQL("({} & {})::int").format(key, sql.Literal((1 << (ranges.bit_length() - 1)) - 1))
+    return Ranges(sql.SQL("({} & {})::int").format(key, sql.Literal((1 << (ranges.bit_length() - 1)) - 1)))
 
 
-def _width(target: Connection, existing: Table, column: str, rows: int) -> int | None:
-    """Return how many values of an integer column hold about ten rows, or None where it has too few values for that.
+def _spread(target: Connection, existing: Table, column: str, rows: int) -> tuple[int, float] | None:
+    """Return how many values of an integer column hold about ten rows, and `Ranges.few`; None for too few values.
 
     The column's histogram tells it: each of its stretches holds as many rows as the others, so the median stretch
     says how dense most rows lie, however far away a few are.
     """
     known = query(
         target,
-        "select n_distinct, histogram_bounds::text::bigint[] from pg_stats"
-        " where schemaname = %s and tablename = %s and attname = %s order by inherited desc limit 1",
+        "select n_distinct, histogram_bounds::text::bigint[], correlation, exists (select from pg_index i"
+        " join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0] where a.attname = s.attname"
+        " and i.indrelid = format('%%I.%%I', schemaname, tablename)::regclass and i.indisvalid and i.indpred is null)"
+        " from pg_stats s where schemaname = %s and tablename = %s and attname = %s order by inherited desc limit 1",
         *(*(existing.stores[0] if len(existing.stores) == 1 else existing.name), column),
     )
     if not known or (-0.05 <= known[0][0] <= rows / 20) or not known[0][1]:
         return None
-    bounds = known[0][1]
+    _, bounds, correlation, indexed = known[0]
     stretches = sorted(high - low for low, high in pairwise(bounds))
     width = stretches[len(stretches) // 2] * len(stretches) * _ROWS_A_RANGE // max(1, rows)
-    return min(max(1, width), 2**63 - 1)
+    in_order = abs(correlation or 0) > 0.9
+    return min(max(1, width), 2**63 - 1), (_FEW_IN_ORDER if in_order else _FEW) if indexed else 0.0
 
 
-def _unpack(packed: bytes) -> dict[int, int]:
-    return {hashed: block << 16 | line for hashed, block, line in _ROW.iter_unpack(packed)}
+def _array(numbers: Iterable[int]) -> sql.Literal:
+    return sql.Literal("{" + ",".join(map(str, numbers)) + "}")
+
+
+def _cut(packed: bytes, layout: str) -> tuple[bytes, ...]:
+    """Return the pieces of a layout that repeats. They are compared as bytes: most are equal, and then never read."""
+    return struct.unpack(layout * (len(packed) // struct.calcsize(layout)), packed)
+
+
+def _places_by_hash(packed: bytes) -> dict[bytes, bytes]:
+    pieces = _cut(packed, "8s6s")
+    return dict(zip(pieces[::2], pieces[1::2], strict=True))
 
 
 def _places(rows: Rows, hashed: sql.Composable | None) -> Iterator[sql.Composable]:

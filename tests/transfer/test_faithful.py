@@ -185,6 +185,30 @@ def test_keys_at_the_ends_of_bigint_are_compared(keys: tuple[int, int], source_u
     assert texts(source_uri, "t") == texts(target_uri, "t")
 
 
+@pytest.mark.parametrize("name", ["t", "stretch"])
+def test_few_changes_are_found_by_the_key_without_a_second_scan(name: str, source_uri: str, target_uri: str) -> None:
+    def scans() -> int:
+        [(number,)] = rows(source_uri, f"select seq_scan from pg_stat_user_tables where relname = '{name}'")
+        return int(number)
+
+    execute(
+        source_uri,
+        f"create table {name} (low integer primary key, high text)",
+        f"insert into {name} select i from generate_series(-21000, 21000, 7) i",
+    )
+    move(source_uri, target_uri)
+    changes = [
+        f"update {name} set high = 'new' where low in (-21000, 0)",
+        f"delete from {name} where low in (-7, 7, 21000)",
+        f"insert into {name} values (-21001), (-6), (5)",
+    ]
+    execute(source_uri, *changes)
+    before = scans()
+    moved = move(source_uri, target_uri, verify=False)[f"public.{name}"]
+    assert (moved.mode, moved.rows_changed, scans() - before) == ("key", 10, 1)
+    assert texts(source_uri, name) == texts(target_uri, name)
+
+
 @st.composite
 def _tables(draw: st.DrawFn) -> tuple[list[str], list[dict[int, list[str]]]]:
     """Draw column types, and three states of a table with those columns: key -> values."""

@@ -60,28 +60,25 @@ def bring_up_to_date(
 ) -> tuple[int, int, int] | None:
     """Add what was committed between a watermark and a moment; return rows in the target, rows added and bytes.
 
-    Both sides count all their rows, and the source's scan for that also tells between which places the new ones lie,
+    Both sides count all their rows, and the source's scan for that also tells from which place on the new ones lie,
     which is near the end of an append-only table. Returns None when the counts differ afterwards: then rows were
     deleted, or written with another transaction's id.
     """
     new = committed_between(table.xid_column, old, moment)
     covered = sql.SQL("") if moment.condition is None else sql.SQL(" where {}").format(moment.condition)
-    ends = sql.SQL(
-        "select count(*), (min(ctid) filter (where {0}))::text, (max(ctid) filter (where {0}))::text from {1}{2}"
-    )
-    (in_source, first, last), (in_target,) = ask_both(
+    (in_source, first), (in_target,) = ask_both(
         source,
-        ends.format(new, table.name.identifier, covered),
+        sql.SQL("select count(*), (min(ctid) filter (where {}))::text from {}{}").format(
+            new, table.name.identifier, covered
+        ),
         target,
         sql.SQL("select count(*) from {}").format(existing.name.identifier),
     )
     added, size = 0, 0
     if first is not None:
         store = existing.stores[0] if existing.stores else existing.name
-        between = sql.SQL("ctid >= {}::tid and ctid <= {}::tid and {}").format(
-            sql.Literal(first), sql.Literal(last), new
-        )
-        out, into = copy_statements(table, store, between)
+        behind = sql.SQL("ctid >= {}::tid and {}").format(sql.Literal(first), new)
+        out, into = copy_statements(table, store, behind)
         added, size = pump(source, out, target, into, progress)
     rows = in_target + added
     return (rows, added, size) if rows == in_source else None

@@ -14,6 +14,7 @@ memory at random: 2.8 s.
 
 from __future__ import annotations
 
+import os
 import struct
 from array import array
 from collections.abc import Iterable, Iterator
@@ -34,6 +35,8 @@ _TOO_MANY = 0.8  # share of ranges that differ from which on a full refresh is c
 _FEW, _FEW_IN_ORDER = 0.005, 0.1  # share up to which the index is cheaper than a scan, the latter when rows lie by key
 _MOST_RANGES = 2**31  # their numbers are integers
 _FETCH = 20_000  # rows deleted or fetched by one statement
+
+_HERE = ("", "localhost", "127.0.0.1", "::1")
 
 _BY_SCAN = sql.SQL(
     "(select {number} as number, {row} as hash, ctid from {table} where {number} = any({numbers}::int[])) differing"
@@ -103,8 +106,7 @@ def bring_up_to_date(
     The caller keeps other writers away from the target and holds one snapshot of the source. `rows`: about how many.
     """
     store = existing.stores[0] if existing.stores else existing.name
-    for connection in (source, target):
-        connection.execute("set local work_mem = '128MB'")
+    _share_machine(source, target)
     difference = _differences(source, target, table, existing, rows, progress)
     if difference is None:
         return "most rows differ"
@@ -128,6 +130,24 @@ def bring_up_to_date(
             f" {fetched} of {len(difference.fetch.places)} fetched)"
         )
     return Compared(have, fetched + deleted, size)
+
+
+def _share_machine(source: Connection, target: Connection) -> None:
+    """Give both servers the memory for the ranges, and no more workers than cores where they stand side by side here.
+
+    Two servers with two workers each on two cores take a sixth longer than without.
+    """
+    here = all(each.info.host.startswith("/") or each.info.host in _HERE for each in (source, target))
+    workers = max(0, (os.cpu_count() or 1) // 2 - 1) if here else None
+    for connection in (source, target):
+        connection.execute("set local work_mem = '128MB'")
+        if workers is not None:
+            query(
+                connection,
+                "select set_config(name, least(setting::int, %s)::text, true) from pg_settings"
+                " where name = 'max_parallel_workers_per_gather'",
+                workers,
+            )
 
 
 def _differences(

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from include.transfer.audit import ensure_audit
 from include.transfer.move import move_table
 from include.transfer.names import TablePlan, TransferError, TransferResult
 from include.transfer.session import Connection, connect
@@ -30,10 +29,8 @@ def run_transfer(
 ) -> list[tuple[TablePlan, TransferResult | TransferError]]:
     """Move the tables, `jobs` at a time, and return what became of each. One table's failure stops no other.
 
-    Raises TransferError when a server can't be reached at the start.
+    Raises TransferError when the source can't be reached at the start.
     """
-    with connect(target_uri, "target") as target:
-        ensure_audit(target)
     pairs: queue.SimpleQueue[tuple[Connection, Connection]] = queue.SimpleQueue()
     opened = threading.local()
 

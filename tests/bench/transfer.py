@@ -193,49 +193,59 @@ def measure_size(bench: Bench, millions: float, repeat: int, rivals: bool) -> No
         bench.at(bench.target, "drop table if exists lineitem cascade", "drop schema if exists transfer cascade")
         bench._settle()
 
-    ratios = []
-    for _ in range(repeat):
+    def changed(turn: int) -> None:
+        picked = "hashint8(l_orderkey * 4 + l_linenumber) % 300 ="
+        first = rows + turn * (rows // 300)
+        bench.at(
+            bench.source,
+            f"update lineitem set l_comment = reverse(l_comment), l_tax = 0.5 where {picked} {2 * turn}",
+            f"delete from lineitem where {picked} {2 * turn + 1}",
+            f"insert into lineitem {ROWS.format(first=first, last=first + rows // 300 - 1)}",
+        )
+        bench.at(bench.source, "vacuum analyze lineitem")
+        bench._settle()
+
+    ratios: dict[str, list[float]] = {}
+    everything, again = bench.ours("--tables", "public.lineitem"), bench.ours("--tables", "public.lineitem", "--full")
+    for turn in range(repeat):
         bench.fresh(key=True)
         base, cpu, memory = bench.measure(bench.pipe())
         bench.add("psql pipe, key in place", f"{base:.2f}", "1.00", f"{cpu:.1f}", f"{memory:.0f}")
-        ratios.append(bench.compare("transfer, new table, key and statistics", bench.ours(), gone, base) / base)
-        again = bench.compare(
-            "transfer --full over it, switch included",
-            bench.ours("--tables", "public.lineitem", "--full"),
-            bench._settle,
-            base,
-        )
-    print(f"transfer to pipe: median {statistics.median(ratios):.2f} of {repeat}")
+        new = bench.compare("transfer, new table, key and statistics", everything, gone, base)
+        full = bench.compare("transfer --full over it, switch included", again, bench._settle, base)
+        changed(turn)
+        key = bench.compare("  by key, 1% changed (ratio: to this --full)", everything, lambda: None, full)
+        sizes = dict(_sizes(bench))
+        bench.add("    bytes that left the source, of the full refresh's", "", f"{sizes['key'] / sizes['full']:.4f}")
+        same = bench.compare("  by key, nothing changed (ratio: to this --full)", everything, lambda: None, full)
+        for what, ratio in (
+            ("new table to pipe", new / base),
+            ("full over rows to pipe", full / base),
+            ("by key, 1% changed, to full", key / full),
+            ("by key, nothing changed, to full", same / full),
+        ):
+            ratios.setdefault(what, []).append(ratio)
     bench.compare("psql pipe, no key", bench.pipe(), lambda: bench.fresh(key=False), base)
     bench.compare("pg_dump | psql, key after", bench.dump(), gone, base)
     loop = [sys.executable, "-c", LOOP, bench.source, bench.target]
     bench.compare("psycopg loop, key in place", loop, lambda: bench.fresh(key=True), base)
     gone()
-    bench.measure(bench.ours())
-    changes = (
-        "update lineitem set l_comment = reverse(l_comment), l_tax = 0.5"
-        " where hashint8(l_orderkey * 4 + l_linenumber) % 300 = 1",
-        "delete from lineitem where hashint8(l_orderkey * 4 + l_linenumber) % 300 = 2",
-        f"insert into lineitem {ROWS.format(first=rows, last=rows + rows // 300)}",
-    )
-    bench.at(bench.source, *changes)
-    bench.at(bench.source, "vacuum analyze lineitem")
-    bench._settle()
-    by_key = bench.compare("transfer by key, 1% changed (ratio: to its own full)", bench.ours(), lambda: None, again)
-    sizes = dict(_sizes(bench))
-    if by_key:
-        share = sizes["key"] / sizes["full"]
-        bench.add("  bytes that left the source, of a full refresh's", "", f"{share:.4f}", "", "")
-    bench.compare("transfer by key, nothing changed", bench.ours(), lambda: None, again)
     bench.at(
         bench.source,
         f"create table landed ({COLUMNS}, _xid xid8 default pg_current_xact_id())",
         "insert into landed select * from lineitem",
     )
-    landed = bench.ours("--tables", "public.landed")
-    bench.compare("transfer, landed rows, first", landed, bench._settle, again)
-    bench.at(bench.source, f"insert into landed select * from lineitem limit {rows // 100}")
-    bench.compare("transfer by append, 1% added (ratio: to full)", landed, bench._settle, again)
+    bench.at(bench.source, "vacuum analyze landed")
+    landed, again = bench.ours("--tables", "public.landed"), bench.ours("--tables", "public.landed", "--full")
+    bench.measure(landed)
+    for _ in range(repeat):
+        full = bench.compare("transfer --full of rows with their transactions", again, bench._settle, base)
+        bench.at(bench.source, f"insert into landed select * from lineitem limit {rows // 100}")
+        bench._settle()
+        added = bench.compare("  by append, 1% added (ratio: to this --full)", landed, lambda: None, full)
+        ratios.setdefault("by append, 1% added, to full", []).append(added / full)
+    for what, each in ratios.items():
+        print(f"{what}: median {statistics.median(each):.3f} of {', '.join(f'{ratio:.3f}' for ratio in each)}")
     bench.at(bench.source, "drop table landed")
     bench.at(bench.target, "drop table landed cascade")
     if rivals:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import jsonschema_rs
 import psycopg
 import yaml
+from croniter import croniter  # type: ignore[import-untyped]
 
 from include import settings
 from include.landing import dbt_sources
@@ -18,7 +18,6 @@ from include.landing.contracts import Contract, ContractError, read_contract
 from include.landing.rows import RowSchema
 from include.landing.tables import differences
 
-_CRON = re.compile(r"[0-9*/,-]+( [0-9A-Za-z*/,#-]+){4}")
 _ENGINES = ("jsonschema", "landing")
 
 
@@ -74,7 +73,7 @@ def _problems(contract: Contract, document: dict[str, object]) -> list[str]:
     problems = []
     if document.get("id") != contract.name:
         problems.append(f"id: is {document.get('id')!r}, which should be {contract.name!r}, after folder and file")
-    if contract.is_landed and not _CRON.fullmatch(contract.schedule or ""):
+    if contract.is_landed and not croniter.is_valid(contract.schedule or ""):
         problems.append(f"slaProperties: schedule: {contract.schedule!r} is no cron schedule such as '0 * * * *'")
     for column in contract.columns:
         if not column.description:

@@ -141,6 +141,7 @@ def test_a_contract_that_the_table_can_not_follow_is_refused_with_the_statement_
         ("name: label", "name: secret", "two properties share a column"),
         ("toys/*/", "/toys/*/", "'/toys/./things.json' is no path below the landing root"),
         ("toys/*/", "../toys/*/", "is no path below the landing root"),
+        ("0 * * * *", "0 24 * * *", r"schedule: '0 24 \* \* \*' is no cron schedule"),
     ],
 )
 def test_check_says_what_is_wrong_with_a_contract(tmp_path: Path, old: str, new: str, sentence: str) -> None:

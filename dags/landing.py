@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from include import landing, settings
-from include.orchestration import DEFAULT_ARGS, connection_uri, describe_contract, landed_asset, landing_dag_id
+from include.orchestration import DEFAULT_ARGS, connection_uri, landed_asset, landing_dag_id
 
 
 def make_dag(contract: landing.Contract) -> None:
@@ -19,7 +19,7 @@ def make_dag(contract: landing.Contract) -> None:
     @dag(
         dag_id=landing_dag_id(contract),
         description=f"Lands {contract.name} in source_db: valid rows in the table, the others in quarantine",
-        doc_md=describe_contract(contract),
+        doc_md=landing.describe(contract),
         schedule=CronTriggerTimetable(contract.schedule, timezone="UTC", run_immediately=settings.RUN_AT_FIRST_START),
         catchup=False,
         max_active_runs=1,

@@ -67,11 +67,9 @@ class Contract:
     source: str
     dataset: str
     table: str
-    version: str
     schedule: str | None  # cron, UTC
     description: str
     owner: str
-    tags: tuple[str, ...]
     columns: tuple[Column, ...]
     properties: tuple[SchemaProperty, ...]
     rules: tuple[Rule, ...]
@@ -138,20 +136,23 @@ def read_contract(file: Path) -> Contract:
 
 
 def describe(contract: Contract) -> str:
-    """Return the contract in Markdown, for the page of its DAG."""
-    lines = [contract.description, ""]
+    """Return a landed contract in Markdown, for the page of its DAG."""
+    lines = [f"### {contract.name}", contract.description, ""]
     if contract.url_setting:
-        lines += [f"Fetched from the URL in the setting `{contract.url_setting}`, to `{contract.path}`.", ""]
-    elif contract.path:
-        lines += [f"Files: `{contract.path}`, plain or `.gz`, below the landing root.", ""]
-    if contract.path:
-        lines += [
-            f"A file with more than {contract.max_bad_rows} bad rows, if these are more than "
-            f"{contract.max_bad_percent:g} % of it, is held whole.",
-            "",
-        ]
-    lines += [f"* {rule.name}: {rule.description}" for rule in contract.rules]
-    lines += ["", "| column | type | required | what it is |", "|---|---|---|---|"]
+        lines.append(f"Fetched from the URL in the setting `{contract.url_setting}`, to `{contract.path}`.")
+    else:
+        lines.append(f"Files: `{contract.path}`, plain or `.gz`, below the landing root.")
+    lines += [
+        f"Rows go to `{contract.schema}.{contract.table}`; those that break "
+        f"`include/contracts/{contract.source}/{contract.dataset}.yaml`, to `landing.rejects`. "
+        f"A file with more than {contract.max_bad_rows} bad rows, if these are more than "
+        f"{contract.max_bad_percent:g} % of it, is held whole.",
+        "",
+        *(f"* {rule.name}: {rule.description}" for rule in contract.rules),
+        "",
+        "| column | type | required | what it is |",
+        "|---|---|---|---|",
+    ]
     for column in contract.columns:
         notes = [f"Personal ({column.personal})."] if column.personal else []
         needed = "key" if column.is_key else "yes" if column.required else "no"
@@ -189,13 +190,11 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         source=file.parent.name,
         dataset=file.stem,
         table=table.physicalName or file.stem.replace("-", "_"),
-        version=document.version or "",
         schedule=next((p.schedule for p in document.slaProperties or [] if p.schedule), None),
         description=" ".join(filter(None, [description.purpose, description.usage, description.limitations]))
         if description
         else table.description or "",
         owner=getattr(document.team, "name", None) or "data",
-        tags=tuple(document.tags or ()),
         columns=columns,
         properties=properties,
         rules=tuple(

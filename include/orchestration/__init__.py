@@ -1,4 +1,4 @@
-"""What the DAG files share: defaults, assets, connections, and the dbt project rendered as tasks."""
+"""What the DAG files share: defaults, ids, assets and connections; `dbt` renders the dbt project as tasks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from include import landing, settings
 
-OWNER = "data-platform"
-
 DEFAULT_ARGS: dict[str, Any] = {
-    "owner": OWNER,
+    "owner": "data-platform",
     "retries": 2,
     "retry_delay": timedelta(seconds=settings.RETRY_SECONDS),
     "retry_exponential_backoff": True,
@@ -43,21 +41,3 @@ def connection_uri(name: str) -> str:
         return settings.checked_uri(Connection.get(name).get_uri(), f"the connection {name}")
     except settings.SettingError as error:
         raise AirflowFailException(str(error)) from None
-
-
-def describe_contract(contract: landing.Contract) -> str:
-    """Return a contract as the Markdown page of its DAG: what is landed, from where, and what each column holds."""
-    rows = [f"| {column.name} | {column.type} | {column.description or ''} |" for column in contract.columns]
-    return "\n".join(
-        [
-            f"### {contract.name}",
-            contract.description,
-            "",
-            f"Files: `{contract.path}` under the landing root. Rows go to `{contract.source}.{contract.table}`;",
-            f"those that break `include/contracts/{contract.source}/{contract.dataset}.yaml` to `landing.rejects`.",
-            "",
-            "| column | type | holds |",
-            "|---|---|---|",
-            *rows,
-        ]
-    )

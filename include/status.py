@@ -107,5 +107,3 @@ def _rows(uri: str, query: str) -> list[dict[str, Any]]:
             return connection.execute(query).fetchall()
         except psycopg.errors.UndefinedTable:
             return []
-        except psycopg.errors.InvalidSchemaName:
-            return []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
 import psycopg
+from psycopg.rows import dict_row
 
 from include import settings
 from include.landing import dbt_sources
@@ -20,6 +20,7 @@ from include.landing.load import LandingError, LandResult, judge, land
 from include.landing.rejects import release, replay
 from include.landing.tables import ensure_tables
 from include.landing.urls import fetch
+from include.status import format_table
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # argparse has no public name for it
 
@@ -143,14 +144,14 @@ def _chosen(args: argparse.Namespace) -> dict[str, object]:
 
 def _list_rejects(args: argparse.Namespace) -> int:
     ensure_tables([], settings.connection_uri("source_db"))
-    with psycopg.connect(settings.connection_uri("source_db")) as connection:
+    with psycopg.connect(settings.connection_uri("source_db"), row_factory=dict_row) as connection:
         rows = connection.execute(
-            "select dataset, path, code, field, count(*), min(line)"
+            'select dataset, path as file, code, field, count(*) as rows, min(line) as "first line"'
             + _CHOSEN
             + " group by 1, 2, 3, 4 order by 1, 2, 6",
             _chosen(args),
         ).fetchall()
-    _print_table(("dataset", "file", "code", "field", "rows", "first line"), rows)
+    print(format_table(["dataset", "file", "code", "field", "rows", "first line"], rows))
     return 0
 
 
@@ -181,13 +182,6 @@ def _replay_rejects(args: argparse.Namespace) -> int:
                 failed = True
         print(replay(contract, source_uri=uri, path=args.path, code=args.code))
     return 1 if failed else 0
-
-
-def _print_table(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
-    cells = [header, *(tuple(str(value) for value in row) for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    for row in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _add_contract(subparsers: Subparsers) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 
 import jsonschema_rs
@@ -28,19 +28,15 @@ def check_contracts(
 
     Without a URI, and for a table that is not there yet, contracts are not compared with tables.
     """
-    problems = []
-    usable = []
-    for file in sorted(folder.glob("*/*.yaml")):
-        found = check_file(file)
-        problems += found
-        if not found:
-            usable.append(read_contract(file))
+    files = sorted(folder.glob("*/*.yaml"))
+    found = {file: check_file(file) for file in files}
+    problems = [problem for file in files for problem in found[file]]
     if source_uri is not None:
         with psycopg.connect(source_uri, autocommit=True) as connection:
-            for contract in usable:
+            for contract in (read_contract(file) for file in files if not found[file]):
                 _, differing = differences(connection, contract)
-                problems += [f"{contract.file}: {d}" for d in differing if not d.startswith("there is no table")]
-    if len(usable) == len(list(folder.glob("*/*.yaml"))):
+                problems += [f"{contract.file}: {difference}" for difference in differing]
+    if not any(found.values()):
         problems += [
             f"{path}: differs from the contracts: run `python -m include contract sources --write`"
             for path in dbt_sources.differing(folder, project)
@@ -86,5 +82,5 @@ def _problems(contract: Contract, document: dict[str, object]) -> list[str]:
 
 @cache
 def _standard() -> jsonschema_rs.Draft201909Validator:
-    schema = files("open_data_contract_standard") / "schema.json"
+    schema = resources.files("open_data_contract_standard") / "schema.json"
     return jsonschema_rs.Draft201909Validator(json.loads(schema.read_text(encoding="utf-8")))

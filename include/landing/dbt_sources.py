@@ -2,8 +2,8 @@
 
 One test a table, because each test is a query, a line of the build and a share of its time; it passes while the table
 has not arrived. A table of files holds every version of a row, so its key is not unique there and no test says so; a
-table of an application arrives with its primary key. A test in
-tests/landing fails when the files in dbt/ differ from the contracts.
+table of an application arrives with its primary key. A test in tests/landing fails when the files in dbt/ differ from
+the contracts.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _source(source: str, group: list[Contract]) -> str:
             **_test(contract),
             "columns": [
                 *(_column(column) for column in contract.columns),
-                *({"name": n, "description": d} for n, d in METADATA.items() if contract.path),
+                *({"name": n, "description": d} for n, d in METADATA.items() if contract.is_landed),
             ],
         }
         for contract in group

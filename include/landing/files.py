@@ -143,7 +143,7 @@ class Root:
 
 def pending_files(contract: Contract, root: str = settings.LANDING_ROOT) -> list[str]:
     """Return the files of a dataset that lie below the landing root, by path; a landed file lies in the archive."""
-    if not contract.is_landed or contract.path is None:
+    if contract.path is None:
         return []
     place = Root(root)
     return sorted([*place.glob(contract.path), *place.glob(contract.path + ".gz")])

@@ -1,8 +1,8 @@
-"""Files into their table: judged row by row, loaded whole, counted, moved to the archive. One transaction a file.
+"""Files into their table: judged row by row, loaded whole, counted, moved to the archive.
 
 A file is known by the SHA-256 of its bytes. Its rows, its rejects and its line in landing.files commit together, under
-a lock of the dataset; the move to the archive follows, and is done by the next run where it was cut short. So a run
-may be killed at any moment and repeated, and two may run at once.
+a lock of the dataset (small files share a transaction); the move to the archive follows, and is done by the next run
+where it was cut short. So a run may be killed at any moment and repeated, and two may run at once.
 
 A row equal to the newest version of its key is a duplicate and counted, not loaded; any other valid row of a known key
 is a new version.

@@ -122,7 +122,7 @@ def create_tables(connection: Connection, contracts: Iterable[Contract]) -> None
         connection.execute("set local client_min_messages = warning")
         _create_own_tables(connection)
         for contract in contracts:
-            if contract.path is None:
+            if not contract.is_landed:
                 continue
             if not _exists(connection, contract.schema, contract.table):
                 _create(connection, contract)
@@ -155,26 +155,23 @@ def _create_own_tables(connection: Connection) -> None:
 def differences(connection: Connection, contract: Contract) -> tuple[list[Column], list[str]]:
     """Compare a contract with its table: the columns that the table may simply be given, and what else differs.
 
-    What else differs is said with the statement that mends it, for a person to decide on.
+    What else differs is said with the statement that mends it, for a person to decide on. Nothing differs from a table
+    that is not there yet.
     """
     table = f"{contract.schema}.{contract.table}"
     alter = f"alter table {table}"
-    if contract.path is not None:  # the next run makes the view anew
+    if contract.is_landed:  # the next run makes the view anew
         alter = f"drop view if exists {table}_current; {alter}"
     found = _columns(connection, contract.schema, contract.table)
     if not found:
-        return [], [f"there is no table {table}"]
+        return [], []
     has_rows = False
-    if contract.path is not None:
+    if contract.is_landed:
         any_row = sql.SQL("select exists (select from {})").format(name_of(contract))
         has_rows = connection.execute(any_row).fetchone() == (True,)
     new, problems = [], []
     for column in contract.columns:
-        if (
-            column.name not in found
-            and contract.path is not None
-            and not (has_rows and (column.required or column.is_key))
-        ):
+        if column.name not in found and contract.is_landed and not (has_rows and (column.required or column.is_key)):
             new.append(column)
         elif column.name not in found:
             problems.append(
@@ -187,7 +184,7 @@ def differences(connection: Connection, contract: Contract) -> tuple[list[Column
                 f" `{alter} alter column {column.name} type {column.type}"
                 f" using {column.name}::{column.type}`, or change the contract"
             )
-    own = {"_file", "_line", "_loaded_at", "_xid"} if contract.path is not None else set()
+    own = {"_file", "_line", "_loaded_at", "_xid"} if contract.is_landed else set()
     for name in found.keys() - own - {column.name for column in contract.columns}:
         problems.append(
             f"{table} has a column {name}, which the contract does not know: put it back, or run"
@@ -291,5 +288,5 @@ def _comment(connection: Connection, contract: Contract, column: Column) -> None
 
 
 def _definition(name: str, type_: str) -> sql.Composed:
-    # The type is one of those that include.landing.rows knows, checked when the contract is compiled.
+    # The type is one of those that the encoder writes, checked when it is compiled from the contract.
     return sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(type_))

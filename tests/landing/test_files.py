@@ -64,15 +64,17 @@ def test_a_file_url_is_the_folder_itself(things: Place) -> None:
     assert (things.archive / "toys/one/things.json").is_file()
 
 
-def test_a_scheme_that_airflow_knows_is_opened_by_airflow(tmp_path: Path) -> None:
-    from airflow.sdk import ObjectStoragePath
+def test_a_url_names_the_airflow_connection_that_opens_the_store(monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
+    connections = []
 
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/x.json").write_text("{}")
-    base = ObjectStoragePath(tmp_path.as_uri())
-    found = Root(tmp_path.as_uri())
-    object.__setattr__(found, "url", f"file://{tmp_path}")
-    assert [str(p) for p in base.glob("a/*")] == [str(base / path) for path in found.glob("a/*")]
+    def get_fs(connection: str | None, options: object) -> fsspec.AbstractFileSystem:
+        connections.append(connection)
+        return fsspec.filesystem("memory")
+
+    monkeypatch.setattr("airflow.sdk.io.fs._register_filesystems", lambda: {"memory": get_fs})  # as providers do
+    put(f"{bucket}/in/a/x.json", b"{}")
+    assert Root(bucket.replace("://", "://vault@") + "/in").glob("a/*") == ["a/x.json"]
+    assert connections == ["vault"]
 
 
 def test_pending_files_are_those_of_the_contract_in_order(tmp_path: Path) -> None:

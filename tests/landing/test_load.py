@@ -310,8 +310,6 @@ def test_a_very_long_line_is_refused_without_holding_it_in_memory(things: Place)
         for _ in range(100):
             out.write(b"x" * (1 << 20))
         out.write(b'"}\n{"id": 2}\n')
-    with things.root.joinpath("toys/one/things.json").open("rb") as stream:
-        assert os.fstat(stream.fileno()).st_size > 100 << 20
     with little_memory():
         result = things.land()
     assert (result.rows_loaded, result.codes) == (1, {"too_long": 1})

@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from include import settings
+from include.landing import contracts
 
 HOME = settings.LOCAL / "airflow"
 os.environ.setdefault("AIRFLOW_HOME", str(HOME))  # or importing Airflow here makes ~/airflow
@@ -113,15 +114,19 @@ def own_environment() -> dict[str, str]:
         "AIRFLOW_CONN_TARGET_DB": settings.connection_uri("target_db"),
         "LANDING_ROOT": settings.LANDING_ROOT,
         "ARCHIVE_ROOT": settings.ARCHIVE_ROOT,
+        **{name: settings.setting(name, "") for name in _settings_of_tasks()},
         "SCHOOLS_URL": settings.setting("SCHOOLS_URL", DEMO_SCHOOLS_URL if settings.IS_DEMO else ""),
         "PYTHONPATH": str(settings.PROJECT),
-        "RETRY_SECONDS": settings.setting("RETRY_SECONDS", ""),
-        "FIRST_RUN": settings.setting("FIRST_RUN", ""),
         MARK: str(HOME),
     }
     if sys.platform == "darwin":
         ours["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
     return ours
+
+
+def _settings_of_tasks() -> list[str]:
+    urls = [contract.url_setting for contract in contracts() if contract.url_setting]
+    return ["FIRST_RUN", "RETRY_SECONDS", "TRANSFER_MODES", *urls]
 
 
 def _secret_keys() -> dict[str, str]:

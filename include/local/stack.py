@@ -103,9 +103,11 @@ def start() -> None:
         claim()
         began = time.monotonic()
         parts = [airflow.Component(name) for name in airflow.COMPONENTS]
-        if all(part.process() and not part.has_old_settings() for part in parts) and _is_healthy(Api()):
+        api = Api()
+        if all(part.process() and not part.has_old_settings() for part in parts) and _is_healthy(api):
             start_databases(_needed())
             make_manifest()
+            _ensure_pool(api)
             say(f"stack: runs already, UI on {airflow.UI_URL}")
             return
         if any(part.has_old_settings() for part in parts):
@@ -126,7 +128,6 @@ def start() -> None:
                 manifest.result()
             prepare_demo()
             airflow.start()
-            api = Api()
             wait_for(lambda: _is_healthy(api), 180, "Airflow's health")
             _ensure_pool(api)
         except BaseException:

@@ -208,8 +208,9 @@ def test_second_run_changes_nothing_but_the_run_history(
     stack: Stack, first_run: subprocess.CompletedProcess[str]
 ) -> None:
     before = contents(stack.source), contents(stack.target)
-    again = stack.call("run")
+    again = stack.call("run", TRANSFER_POOL_SLOTS="3")
     assert again.returncode == 0, again.stderr[-3000:]
+    assert stack.get("/pools/transfer")["slots"] == 3
     assert (contents(stack.source), contents(stack.target)) == before
 
 

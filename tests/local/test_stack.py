@@ -85,6 +85,17 @@ def test_changed_code_of_the_triggerer_is_as_good_as_a_changed_setting(
     assert len(digests) == 2
 
 
+@pytest.mark.parametrize("name", ["FIRST_RUN", "RETRY_SECONDS", "SCHOOLS_URL", "TRANSFER_MODES"])
+def test_setting_that_tasks_read_reaches_a_stack_that_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.setattr(airflow, "HOME", tmp_path)
+    before = airflow.settings_digest()
+    monkeypatch.setenv(name, "sales.*=full")
+    assert airflow.environment()[name] == "sales.*=full"
+    assert airflow.settings_digest() != before
+
+
 class AnsweringApi(Api):
     """Airflow's answers without Airflow: what it could not import, and the DAGs that it knows."""
 

@@ -126,7 +126,6 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         description="Builds the staging, intermediate and marts schemas of target_db with dbt and tests them.",
     )
     build.add_argument("--select", metavar="MODELS", help="dbt's selection, such as sales_daily or +marts.sales")
-    build.add_argument("--full-refresh", action="store_true", help="rebuild incremental models from nothing")
     build.add_argument("--parse", action="store_true", help="only write the manifest that the DAG is rendered from")
     build.add_argument("--target", metavar="URI", help="the database; default: AIRFLOW_CONN_TARGET_DB")
     build.set_defaults(handler=_build)
@@ -146,7 +145,6 @@ def _build(args: argparse.Namespace) -> int:
         return 0
     command = ["build", "--exclude-resource-type", "unit_test"]  # those judge the SQL, not the data
     command += ["--select", args.select] if args.select else []
-    command += ["--full-refresh"] if args.full_refresh else []
     return run_dbt(command, args.target and settings.checked_uri(args.target, "--target"))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema_rs
 import psycopg
 import yaml
-from croniter import croniter  # type: ignore[import-untyped]
+from croniter import croniter
 
 from include import settings
 from include.landing import dbt_sources

@@ -215,8 +215,8 @@ def _contract_check(args: argparse.Namespace) -> int:
 def _contract_new(args: argparse.Namespace) -> int:
     file = write_draft(args.name, args.sample, delimiter=args.delimiter, schedule=args.schedule)
     print(f"{file}: read it, replace each TODO and mark what is personal; then")
-    print("  python -m include contract check")
     print("  python -m include contract sources --write")
+    print("  python -m include contract check")
     return 0
 
 

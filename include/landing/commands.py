@@ -108,11 +108,6 @@ def _add_rejects(subparsers: Subparsers) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     listing = verbs.add_parser("list", help="count refused rows by file, code and field")
     show = verbs.add_parser("show", help="print refused rows, with line and reason")
-    for verb in (listing, show):
-        verb.add_argument("names", nargs="*", metavar="SOURCE[.DATASET]", help="which ones; all where none is named")
-        verb.add_argument("--path", help="only of this file (path below the landing root)")
-        verb.add_argument("--code", help="only with this code, such as required or rule.lines_add_up")
-    show.add_argument("--limit", type=int, default=20, help="so many rows at most (%(default)s)")
     again = verbs.add_parser(
         "replay",
         help="judge refused rows anew, after the contract or the row was mended, and load those that are valid",
@@ -120,9 +115,11 @@ def _add_rejects(subparsers: Subparsers) -> None:
         'landing.rejects set "row" = ... . A held file is mended in the landing root and landed again; --release '
         "lands it as it is, its valid rows loaded and the bad ones refused.",
     )
-    again.add_argument("names", nargs="*", metavar="SOURCE[.DATASET]", help="which ones; all where none is named")
-    again.add_argument("--path", help="only of this file (path below the landing root)")
-    again.add_argument("--code", help="only with this code, such as required or rule.lines_add_up")
+    for verb in (listing, show, again):
+        verb.add_argument("names", nargs="*", metavar="SOURCE[.DATASET]", help="which ones; all where none is named")
+        verb.add_argument("--path", help="only of this file (path below the landing root)")
+        verb.add_argument("--code", help="only with this code, such as required or rule.lines_add_up")
+    show.add_argument("--limit", type=int, default=20, help="so many rows at most (%(default)s)")
     again.add_argument("--release", action="store_true", help="first land held files in spite of their bad rows")
     again.add_argument("--root", default=settings.LANDING_ROOT, help="where held files lie (%(default)s)")
     again.add_argument("--archive", help="where landed files move to (ARCHIVE_ROOT, else <root>_archive)")

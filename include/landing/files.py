@@ -285,17 +285,19 @@ def json_lines(stream: Stream, max_bytes: int, loads: Callable[[bytes], Any]) ->
             value = loads(raw)
         except ValueError:
             if raw.strip():
-                yield (number, raw, None, _json_problem(raw))
+                cut = "" if raw.endswith(b"\n") else "; the file ends in it"
+                yield (number, raw, None, _problem(raw, "json", f"the line is not JSON{cut}"))
             continue
         yield (number, raw, value, None)
 
 
-def _json_problem(raw: bytes) -> tuple[str, str]:
+def _problem(raw: bytes, code: str, reason: str) -> tuple[str, str]:
+    """Return why bytes could not be parsed: what they are not, or that they are no text at all."""
     try:
         raw.decode()
     except UnicodeDecodeError as error:
         return "encoding", f"byte {error.start + 1} of the line is not UTF-8"
-    return "json", "the line is not JSON" + ("" if raw.endswith(b"\n") else "; the file ends in it")
+    return code, reason
 
 
 def csv_records(stream: Stream, max_bytes: int, delimiter: str, columns: dict[str, bool]) -> Iterator[Line]:
@@ -325,7 +327,7 @@ def csv_records(stream: Stream, max_bytes: int, delimiter: str, columns: dict[st
                 lines.back(taken)
                 record, fields = raw, None
         if fields is None:
-            yield (number, record, None, _csv_problem(record))
+            yield (number, record, None, _problem(record, "csv", "the quotes of the line do not match"))
         elif len(fields) != len(header):
             reason = f"{len(fields)} values where the header has {len(header)}"
             yield (number, record, None, ("csv", reason))
@@ -373,14 +375,6 @@ def _fields(record: bytes, delimiter: str) -> list[str] | None:
     except (csv.Error, UnicodeDecodeError):
         return None
     return parsed[0] if len(parsed) == 1 else None
-
-
-def _csv_problem(record: bytes) -> tuple[str, str]:
-    try:
-        record.decode()
-    except UnicodeDecodeError as error:
-        return "encoding", f"byte {error.start + 1} of the record is not UTF-8"
-    return "csv", "the quotes of the line do not match"
 
 
 def _physical_lines(stream: Stream, max_bytes: int) -> Iterator[bytes]:

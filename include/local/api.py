@@ -11,8 +11,6 @@ import httpx
 from include import settings
 from include.local import airflow
 
-FINISHED = ("success", "failed")
-
 
 class ApiError(RuntimeError):
     """Airflow did not answer as it should; the message says what was asked."""

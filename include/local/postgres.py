@@ -24,6 +24,8 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from include import settings
+
 SUPERUSER = "superuser"
 _FOLDER_OF_MAJOR = {16: "pginstall", 18: "pginstall18"}
 
@@ -88,7 +90,7 @@ class PostgresServer:
 
     folder: Path
     port: int
-    major: int = 18
+    major: int = settings.POSTGRES_MAJOR
     superuser_password: str = ""  # by default a random one, kept beside the data for their owner alone
     options: dict[str, str] = field(default_factory=dict)
 

@@ -12,9 +12,11 @@ from typing import Any
 
 from include import landing, settings
 from include.local import airflow, stack
-from include.local.api import FINISHED, Api, wait_for
+from include.local.api import Api, wait_for
 from include.orchestration import landing_dag_id
 from include.status import format_status, read_status
+
+_FINISHED = ("success", "failed")
 
 
 class PipelineError(Exception):
@@ -158,14 +160,14 @@ def _follow(api: Api, runs: dict[str, str], since: datetime, progress: Progress,
     def have_finished() -> bool:
         _old_import_errors(api, since)
         for dag_id, run_id in runs.items():
-            if states.get(dag_id) not in FINISHED:
+            if states.get(dag_id) not in _FINISHED:
                 states[dag_id] = api.get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
         tasks = [task for dag_id, run_id in runs.items() for task in api.task_instances(dag_id, run_id)]
         done = sum(task["state"] in ("success", "skipped", "failed", "upstream_failed") for task in tasks)
         active = sorted({_name(task) for task in tasks if task["state"] in ("running", "up_for_retry")})
         now = f"; now {', '.join(active[:4])}" if active else "; queued" if "queued" in states.values() else ""
         progress.show(f"{what}: {done} of {len(tasks)} tasks done{now}")
-        return all(state in FINISHED for state in states.values())
+        return all(state in _FINISHED for state in states.values())
 
     try:
         wait_for(have_finished, settings.RUN_TIMEOUT, f"the end of {what}", pause=0.7)

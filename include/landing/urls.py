@@ -135,18 +135,23 @@ def fetch(
 
 def _shown(url: str) -> str:
     """Return a URL without its user, password and query, which may be secrets."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "what its setting holds"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _download(url: str, known: _Version, target: Path, budget: _Budget) -> _Version | None:
     """Write the URL's content to a file and return its version; None where it is still the known one."""
-    scheme = urlsplit(url).scheme
-    if scheme == "file":
-        return _copy_file(Path(unquote(urlsplit(url).path)), known, target, budget)
-    if scheme not in ("http", "https"):
-        raise FileError(f"is no http, https or file URL but {scheme!r}")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise FileError("is no URL: check the URL") from None
+    if parts.scheme == "file":
+        return _copy_file(Path(unquote(parts.path)), known, target, budget)
+    if parts.scheme not in ("http", "https"):
+        raise FileError(f"is no http, https or file URL but {parts.scheme!r}: check the URL")
     got: _Version | None = None
     problem = ""
     with httpx.Client(timeout=TIMEOUT, follow_redirects=True) as client, target.open("w+b") as out:
@@ -161,6 +166,8 @@ def _download(url: str, known: _Version, target: Path, budget: _Budget) -> _Vers
                     return _receive(response, url, got, out, budget)
             except _BrokenOffError as broken:
                 got, problem = broken.version, "broke off"
+            except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
+                raise FileError(f"leads nowhere ({type(error).__name__}): check the URL") from None
             except httpx.TransportError as error:
                 problem = f"can't be reached ({type(error).__name__})"
             except _ServerBusyError as error:

@@ -175,6 +175,19 @@ def test_a_message_shows_neither_password_nor_query(
     assert "/a.csv" in str(caught.value)
 
 
+def test_a_url_that_leads_nowhere_is_one_sentence(tmp_path: Path, source_uri: str) -> None:
+    class Circle(Flaky):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", "/again")
+            self.end_headers()
+
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Circle)) as url:
+        for address in (url, "http://example.com:port/a.csv", "http://[::1/a.csv", "ftp://example.com/a.csv"):
+            with pytest.raises(FileError, match=r"^schools\.learning_modality: .* check the URL"):
+                get(address, source_uri, tmp_path / "in")
+
+
 def test_a_file_url_is_fetched_when_it_changes(tmp_path: Path, source_uri: str) -> None:
     file, root = tmp_path / "a file.csv", tmp_path / "in"
     file.write_bytes(b"one")

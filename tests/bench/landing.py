@@ -1,6 +1,6 @@
 """How fast landing is: a million transactions in one file and in a thousand, beside COPY of the same rows and dlt.
 
-    python tests/bench/landing.py [--rows 1000000] [--files 1000] [--dlt-python PATH]
+    python -m tests.bench.landing [--rows 1000000] [--files 1000] [--turns 1] [--dlt-python PATH]
 
 COPY gets the rows already clean, as the text that Postgres reads, into a table without an index: the least that any
 loading costs. dlt (not a dependency: give the Python of an environment with `dlt[postgres,filesystem]`) loads the same
@@ -10,10 +10,8 @@ files with its filesystem source. Every load is a process of its own; seconds ar
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -21,15 +19,13 @@ import tempfile
 import time
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(PROJECT))
+import orjson
+import psycopg
 
-import orjson  # noqa: E402
-import psycopg  # noqa: E402
-
-from include.landing import batches, contracts, land, pending_files  # noqa: E402
-from include.landing.rows import RowSchema  # noqa: E402
-from include.local.postgres import PostgresServer, free_port  # noqa: E402
+from include.landing import batches, contracts, land, pending_files
+from include.landing.rows import RowSchema
+from include.local.postgres import PostgresServer, free_port
+from include.settings import PROJECT
 
 CONTRACT = next(contract for contract in contracts() if contract.name == "retail.transactions")
 
@@ -108,17 +104,17 @@ pipeline.run(rows.with_name("transactions"))
 """
 
 
-def measured(name: str, command: list[str]) -> tuple[float, float]:
-    """Run a process; return its wall seconds and its peak resident memory in MB, without the server's."""
+def measured(name: str, command: list[str]) -> float:
+    """Run a process, print its wall and CPU seconds and its peak resident memory, and return its wall seconds."""
     begun = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=PROJECT)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{name} failed with status {status}")
     seconds = time.monotonic() - begun
     cpu = usage.ru_utime + usage.ru_stime
     print(f"{name:24} {seconds:7.1f} s   {cpu:6.1f} s of CPU   {usage.ru_maxrss / 1024:6.0f} MB", flush=True)
-    return seconds, usage.ru_maxrss / 1024
+    return seconds
 
 
 def main() -> None:
@@ -142,16 +138,16 @@ def main() -> None:
         make_files(one, args.rows, 1)
         make_files(many, args.rows, args.files)
         make_clean(one, clean)
-        me = [sys.executable, __file__, "--run"]
+        me = [sys.executable, "-m", "tests.bench.landing", "--run"]
         figures = []
         for _ in range(args.turns):
             turn = {}
-            turn["copy"] = measured("COPY, clean rows", [*me, "copy", reset(server), str(clean)])[0]
+            turn["copy"] = measured("COPY, clean rows", [*me, "copy", reset(server), str(clean)])
             for name, root in (("one", one), ("many", many)):
                 copied = folder / f"{name}-in"
                 shutil.copytree(root, copied)
                 label = f"land, {1 if name == 'one' else args.files} file(s)"
-                turn[name] = measured(label, [*me, "land", reset(server), str(copied)])[0]
+                turn[name] = measured(label, [*me, "land", reset(server), str(copied)])
                 check(server, args.rows)
                 shutil.rmtree(copied)
                 shutil.rmtree(f"{copied}_archive")
@@ -160,17 +156,15 @@ def main() -> None:
                 script.write_text(DLT)
                 for name, root in (("dlt one", one), ("dlt many", many)):
                     home = folder / f"home-{name}"
-                    turn[name] = measured(name, [args.dlt_python, str(script), reset(server), str(root), str(home)])[0]
+                    turn[name] = measured(name, [args.dlt_python, str(script), reset(server), str(root), str(home)])
                     shutil.rmtree(home, ignore_errors=True)
             figures.append(turn)
-        print(json.dumps({name: round(min(t[name] for t in figures), 1) for name in figures[0]}))
         best = {name: min(t[name] for t in figures) for name in figures[0]}
         print(f"land / COPY: {best['one'] / best['copy']:.2f} (one file), {best['many'] / best['copy']:.2f} (many)")
         if args.dlt_python:
             print(
                 f"dlt / land: {best['dlt one'] / best['one']:.1f} (one), {best['dlt many'] / best['many']:.1f} (many)"
             )
-        print(f"this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
     finally:
         server.destroy()
         shutil.rmtree(folder, ignore_errors=True)

@@ -165,6 +165,11 @@ def custom(properties: list[CustomProperty] | None, name: str, default: Any = No
     return next((p.value for p in properties or [] if p.property == name), default)
 
 
+def personal_kind(spec: SchemaProperty) -> str | None:
+    """Return what kind of personal value a property is marked as, None for one that is not; no message shows one."""
+    return custom(spec.customProperties, "personal", "other" if spec.classification == "personal" else None)
+
+
 def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
     tables = document.schema_ or []
     if len(tables) != 1:
@@ -235,5 +240,5 @@ def _columns(
             spec=prop,
             required=required and bool(prop.required),
             is_key=bool(prop.primaryKey),
-            personal=custom(prop.customProperties, "personal", "other" if prop.classification == "personal" else None),
+            personal=personal_kind(prop),
         )

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jsonschema_rs
 from open_data_contract_standard.model import SchemaProperty
 
-from include.landing.contracts import Contract, custom
+from include.landing.contracts import Contract, personal_kind
 from include.landing.encoder import BOUNDS, RefusedError, arrives_as_text, encoder
 
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
@@ -91,14 +91,9 @@ class RowSchema:
 
     def _sentence(self, path: str, reason: str, value: Any = None) -> str:
         spec = self._specs.get(_spec_path(path))
-        is_shown = value is not None and spec is not None and not is_personal(spec)
+        is_shown = value is not None and spec is not None and personal_kind(spec) is None
         shown = repr(value)[:60] + " " if is_shown and not isinstance(value, dict | list) else ""
         return f"{path}: {shown}{reason}"
-
-
-def is_personal(spec: SchemaProperty) -> bool:
-    """Return whether the contract marks the property as personal; its values then appear in no message."""
-    return spec.classification == "personal" or custom(spec.customProperties, "personal") is not None
 
 
 def _specs(properties: tuple[SchemaProperty, ...] | list[SchemaProperty], above: str) -> Iterator[tuple[str, Any]]:

@@ -3,7 +3,6 @@
 from include.demo.applications import change_tables, make_tables
 from include.demo.commands import add_commands
 from include.demo.landing_files import Expected, make_landing_files, make_schools_file
-from include.demo.server import make_server
 
 __all__ = [
     "Expected",
@@ -11,6 +10,5 @@ __all__ = [
     "change_tables",
     "make_landing_files",
     "make_schools_file",
-    "make_server",
     "make_tables",
 ]

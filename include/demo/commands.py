@@ -1,4 +1,4 @@
-"""The verbs of the demo: `python -m include demo files|schools|serve|tables|change`."""
+"""The verbs of the demo: `python -m include demo files|schools|tables|change`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import argparse
 import json
 import time
 from datetime import date
-from pathlib import Path
 
 from include import settings
 from include.demo.applications import change_tables, make_tables
 from include.demo.landing_files import as_json, make_landing_files, make_schools_file
-from include.demo.server import make_server
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,16 +28,11 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     files.add_argument("--seed", type=int, default=1, help="another number gives other people (%(default)s)")
     files.set_defaults(handler=_files)
 
-    schools = verbs.add_parser("schools", help="write the CSV of the schools, for `serve` or a file:// SCHOOLS_URL")
+    schools = verbs.add_parser("schools", help="write the CSV of the schools, for a file:// SCHOOLS_URL")
     schools.add_argument("file", help="file to write")
     schools.add_argument("--districts", type=int, default=200, help="so many districts (%(default)s)")
     schools.add_argument("--weeks", type=int, default=10, help="so many weeks of each (%(default)s)")
     schools.set_defaults(handler=_schools)
-
-    serve = verbs.add_parser("serve", help="serve a folder over http on loopback until interrupted")
-    serve.add_argument("folder", help="folder to serve")
-    serve.add_argument("--port", type=int, default=0, help="port of 127.0.0.1 (a free one, which is printed)")
-    serve.set_defaults(handler=_serve)
 
     tables = verbs.add_parser("tables", help="create and fill the tables billing.* and sales.* in source_db")
     tables.add_argument("--rows", type=int, default=200, help="so many accounts (%(default)s)")
@@ -62,18 +55,6 @@ def _files(args: argparse.Namespace) -> int:
 def _schools(args: argparse.Namespace) -> int:
     expected = make_schools_file(args.file, districts=args.districts, weeks=args.weeks)
     print(json.dumps(as_json({"schools.learning_modality": expected}), indent=2))
-    return 0
-
-
-def _serve(args: argparse.Namespace) -> int:
-    if not Path(args.folder).is_dir():
-        raise SystemExit(f"{args.folder} is no folder: make one with `demo schools <folder>/schools.csv`")
-    with make_server(args.folder, args.port) as server:
-        print(f"http://127.0.0.1:{server.server_address[1]}/", flush=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            return 0
     return 0
 
 

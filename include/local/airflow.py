@@ -34,7 +34,8 @@ COMPONENTS: dict[str, tuple[str, ...]] = {
     "triggerer": ("airflow", "triggerer", "--skip-serve-logs"),
 }
 if settings.IS_DEMO:  # stands for the world outside: serves the schools file
-    COMPONENTS["demo-web"] = ("include", "demo", "serve", str(settings.DEMO_WEB), f"--port={settings.DEMO_WEB_PORT}")
+    served = ("--directory", str(settings.DEMO_WEB), "--bind", "127.0.0.1", str(settings.DEMO_WEB_PORT))
+    COMPONENTS["demo-web"] = ("http.server", *served)
 # Libraries only: a change in this project's own modules must reach the next task without a restart.
 PRELOAD = (
     "airflow.providers.standard.decorators.python",

@@ -8,14 +8,15 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
 import psycopg
 import pytest
 
-from include.demo import make_schools_file, make_server
+from include.demo import make_schools_file
 from include.landing import Contract, FileError, fetch, land, pending_files
 from tests.landing.conftest import SHOP
 
@@ -89,7 +90,8 @@ def get(url: str, uri: str, folder: Path, contract: Contract = SCHOOLS) -> tuple
 def test_the_demo_schools_are_fetched_once_and_landed(tmp_path: Path, source_uri: str) -> None:
     expected = make_schools_file(tmp_path / "web/schools.csv")
     root = str(tmp_path / "in")
-    with running(make_server(tmp_path / "web")) as url:
+    serve = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "web"))
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), serve)) as url:
         first = fetch(SCHOOLS, source_uri=source_uri, root=root, url=f"{url}/schools.csv")
         result = land(
             SCHOOLS, pending_files(SCHOOLS, root), source_uri=source_uri, root=root, archive=str(tmp_path / "archive")

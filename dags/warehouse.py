@@ -29,6 +29,7 @@ checksums of every column as well as row counts).
 
 contracts = landing.contracts()
 landed = [contract for contract in contracts if contract.is_landed]
+landed_assets = [landed_asset(contract) for contract in landed]
 ALL_TABLES = sorted({f"{contract.source}.*" for contract in contracts})
 raw = Asset(name="target_db.raw", uri="postgres://target_db/target_db/raw/all", group="warehouse")
 marts = Asset(name="target_db.marts", uri="postgres://target_db/target_db/marts/all", group="warehouse")
@@ -37,7 +38,7 @@ with DAG(
     dag_id="warehouse",
     description="Moves the source tables to the target and builds the marts",
     doc_md=DOC,
-    schedule=AssetAny(*map(landed_asset, landed)),
+    schedule=AssetAny(*landed_assets),
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
@@ -49,7 +50,7 @@ with DAG(
     },
 ):
 
-    @task(inlets=[marts])
+    @task(inlets=[marts, *landed_assets])
     def plan_transfer(landing_dags: list[str]) -> list[dict[str, Any]]:
         """List the tables to move, once the landing that is under way has ended (for at most ten minutes)."""
         context = get_current_context()
@@ -59,10 +60,13 @@ with DAG(
         ):
             time.sleep(1)
         # Landing DAGs end one after the other, and the run that the first of them started has waited for the others.
-        landings = [event.timestamp for events in context["triggering_asset_events"].values() for event in events]
-        built = list(context["inlet_events"][marts].ascending(False).limit(1))
+        # The newest events count, not this run's own, which lack those that came while it waited for the run before it.
+        events = context["inlet_events"]
+        landings = [event.timestamp for asset in landed_assets for event in events[asset].ascending(False).limit(1)]
+        built = list(events[marts].ascending(False).limit(1))
         read_after = built[0].extra.get("read_after") if built else None
-        if landings and read_after and max(landings) < datetime.fromisoformat(read_after):
+        is_triggered = context["dag_run"].run_type == "asset_triggered"
+        if is_triggered and read_after and max(landings) < datetime.fromisoformat(read_after):
             raise AirflowSkipException("the rows that started this run are in the marts already")
         if context["params"]["tables"] == ALL_TABLES:
             context["ti"].xcom_push("read_after", datetime.now(UTC).isoformat())

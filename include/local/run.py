@@ -135,7 +135,11 @@ def _trigger(api: Api, dag_id: str) -> str:
 
 
 def _warehouse_run(api: Api, since: datetime, landed: dict[str, str]) -> str:
-    """Return the warehouse run that these landing runs started, or start one by hand where nothing new had landed."""
+    """Return the warehouse run that takes what these landing runs loaded; start one by hand where that is nothing.
+
+    That is the run which their assets started, or one that was waiting its turn meanwhile and began after them: Airflow
+    starts no other for an asset that such a run waits for already.
+    """
     runs = set(landed.values())
     started: list[str] = []
 
@@ -144,7 +148,12 @@ def _warehouse_run(api: Api, since: datetime, landed: dict[str, str]) -> str:
         return [event for event in found if event["source_run_id"] in runs]
 
     def has_started() -> bool:
-        started[:] = [run["run_id"] for event in events() for run in event["created_dagruns"]]
+        found = events()
+        last = max(datetime.fromisoformat(event["timestamp"]) for event in found)
+        started[:] = [run["run_id"] for event in found for run in event["created_dagruns"]]
+        started.extend(
+            run["dag_run_id"] for run in api.all("/dags/warehouse/dagRuns", "dag_runs", start_date_gte=last.isoformat())
+        )
         return bool(started)
 
     if not events():

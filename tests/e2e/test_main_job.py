@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,23 @@ def test_failed_data_test_fails_the_run_with_its_own_words_and_keeps_the_marts(
     assert states["dbt.stg_retail__transactions"] == "success"
     assert states["dbt.int_orders"] == "failed"
     assert states["summary"] == "upstream_failed"
+
+
+def test_rows_that_land_while_the_warehouse_is_busy_reach_it(
+    stack: Stack, first_run: subprocess.CompletedProcess[str]
+) -> None:
+    """The first run ends with its landing, and leaves a warehouse run at work and another one waiting."""
+    root = stack.folder / "landing"
+    make_landing_files(root, days=1, until=datetime.now(UTC).date() + timedelta(days=1))
+    file = root / "retail/date=2020-01-01/hour=00/products.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"sku": "x"}\n' * 40)
+    held = stack.call("run")
+    assert held.returncode == 1 and "products.json is held whole: 40 of 40 rows are bad" in held.stderr
+    file.write_text('{"sku": 4711, "name": "late", "price": "1.00", "category": "c", "popularity": 0.5}\n')
+    mended = stack.call("run")
+    assert mended.returncode == 0, mended.stderr[-3000:]
+    assert one(stack.target, "select product_name from staging.stg_retail__products where sku = 4711") == "late"
 
 
 def test_stop_leaves_nothing_running_and_data_survive_a_restart(

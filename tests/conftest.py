@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 
 # Before anything reads its settings: no test may reach the databases and files of somebody's .env.
@@ -10,6 +12,7 @@ os.environ["DOTENV"] = os.devnull
 for name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "LANDING_", "ARCHIVE_", "SCHOOLS_"))]:
     del os.environ[name]
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-")
+atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 import importlib.util
 import itertools

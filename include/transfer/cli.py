@@ -9,9 +9,10 @@ import threading
 import time
 import uuid
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, get_args
 
 from include.settings import TRANSFER_MODES, connection_uri
+from include.status import format_table
 from include.transfer.names import Mode, TablePlan, TransferError, TransferResult
 from include.transfer.planning import plan, read_modes
 from include.transfer.run import run_transfer
@@ -70,7 +71,7 @@ def _transfer(args: argparse.Namespace) -> int:
             views=args.views,
         )
         if args.plan or not plans:
-            _print_table(["source", "target", "rows, about", "how and why"], [_planned(p) for p in plans])
+            print(format_table(["source", "target", "rows, about", "how and why"], [_planned(p) for p in plans]))
             return 0 if plans else _complain("no table matches: see --tables and --exclude")
         started = time.monotonic()
         with _Display(plans) as display:
@@ -86,7 +87,7 @@ def _transfer(args: argparse.Namespace) -> int:
         return _complain(str(error))
     outcomes.sort(key=lambda pair: pair[0].source)
     columns = ["table", "mode", "rows", "changed", "MB", "seconds", "verdict"]
-    _print_table(columns, [_moved(p, outcome) for p, outcome in outcomes])
+    print(format_table(columns, [_moved(p, outcome) for p, outcome in outcomes]))
     for p, outcome in outcomes:
         for note in outcome.notes if isinstance(outcome, TransferResult) else ():
             print(f"{p.source}: {note}")
@@ -106,21 +107,22 @@ def _complain(message: str) -> int:
     return 1
 
 
-def _planned(p: TablePlan) -> list[str]:
-    return [p.source, p.target, f"{p.rows_estimate:,}", p.reason]
+def _planned(p: TablePlan) -> dict[str, Any]:
+    return {"source": p.source, "target": p.target, "rows, about": p.rows_estimate, "how and why": p.reason}
 
 
-def _moved(p: TablePlan, outcome: TransferResult | TransferError) -> list[str]:
+def _moved(p: TablePlan, outcome: TransferResult | TransferError) -> dict[str, Any]:
     if isinstance(outcome, TransferError):
-        return [p.source, p.mode, "", "", "", "", "failed"]
-    figures = [f"{outcome.rows:,}", f"{outcome.rows_changed:,}", f"{outcome.bytes / 1e6:.1f}", f"{outcome.seconds:.2f}"]
-    return [p.source, outcome.mode, *figures, outcome.verdict]
-
-
-def _print_table(header: list[str], rows: list[list[str]]) -> None:
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    for row in [header, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        return {"table": p.source, "mode": p.mode, "verdict": "failed"}
+    return {
+        "table": p.source,
+        "mode": outcome.mode,
+        "rows": outcome.rows,
+        "changed": outcome.rows_changed,
+        "MB": outcome.bytes / 1e6,
+        "seconds": outcome.seconds,
+        "verdict": outcome.verdict,
+    }
 
 
 class _Display:

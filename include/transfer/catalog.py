@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg import sql
+
 from include.transfer.names import TableName
 from include.transfer.session import Connection, query
 
@@ -27,7 +29,7 @@ class Column:
     type_name: str
     type_kind: str  # pg_type.typtype of the innermost type: b, d, e, c, r, m
     not_null: bool
-    identity: bool  # identity, or a default taken from a sequence that the column owns
+    identity: bool  # identity, or an integer whose default is taken from a sequence that it owns
     generated: bool
     default: str | None
     collation: str | None
@@ -98,9 +100,10 @@ select a.attrelid, a.attnum::int, a.attname, t.typtype::text, t.oid::bigint, tn.
         and e.deptype = 'e'),
     a.attnotnull and not exists (select from pg_constraint n where n.conrelid = a.attrelid and n.contype = 'n'
         and not n.convalidated and n.conkey = array[a.attnum]),
-    a.attidentity <> '' or exists (select from pg_depend o join pg_class s on s.oid = o.objid and s.relkind = 'S'
+    a.atttypid in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) and (a.attidentity <> '' or exists (
+        select from pg_depend o join pg_class s on s.oid = o.objid and s.relkind = 'S'
         where o.classid = 'pg_class'::regclass and o.refclassid = 'pg_class'::regclass and o.refobjid = a.attrelid
-        and o.refobjsubid = a.attnum and o.deptype in ('a', 'i')),
+        and o.refobjsubid = a.attnum and o.deptype in ('a', 'i'))),
     a.attgenerated <> '', pg_get_expr(d.adbin, d.adrelid),
     case when co.collname is not null then quote_ident(con.nspname) || '.' || quote_ident(co.collname) end,
     col_description(a.attrelid, a.attnum),
@@ -160,6 +163,19 @@ and i.indexprs is null and not exists (select from unnest(i.indkey[0:i.indnkeyat
     or exists (select from pg_constraint n where n.conrelid = i.indrelid and n.contype = 'n' and not n.convalidated
         and n.conkey = array[num]))
 order by i.indrelid, not i.indisprimary, i.indnkeyatts, i.indexrelid
+"""
+
+# What a snapshot shows of a table and of all that it reads through it, beside what everybody sees now: pg_class is read
+# at the snapshot, the functions aren't.
+_SINCE = """
+with recursive tree(oid) as (
+    select %(oid)s::oid union select i.inhrelid from tree join pg_inherits i on i.inhparent = tree.oid
+)
+select n.nspname, c.relname,
+    case when c.oid = %(oid)s then to_regclass(format('%%I.%%I', n.nspname, c.relname)) is distinct from c.oid
+        else %(partitioned)s and c.oid not in (select relid from pg_partition_tree(%(oid)s::oid::regclass)) end,
+    c.relkind in ('r', 'm') and pg_relation_filenode(c.oid) is distinct from c.relfilenode
+from tree join pg_class c using (oid) join pg_namespace n on n.oid = c.relnamespace
 """
 
 
@@ -263,3 +279,21 @@ def _column(row: tuple[Any, ...], prefix: str) -> Column:
         comment=comment,
         binary=bool(binary),
     )
+
+
+def emptied_since(connection: Connection, table: Table) -> TableName | None:
+    """Return the table, or the one of its partitions, whose rows the open snapshot should show and no longer can.
+
+    TRUNCATE, and ALTER TABLE where it writes the rows anew, leave nothing for snapshots from before; a partition that
+    is detached and a table that another one replaced under its name are not read at all. To be asked when the rows
+    have been read, which keeps others from doing so afterwards.
+    """
+    if connection.info.server_version < 120000:  # knows no pg_partition_tree
+        return None
+    given = {"oid": table.oid, "partitioned": table.kind == "p"}
+    for schema, name, gone, anew in connection.execute(_SINCE.encode(), given).fetchall():
+        it = TableName(schema, name)
+        # VACUUM FULL and CLUSTER keep the rows
+        if gone or (anew and not query(connection, sql.SQL("select from only {} limit 1").format(it.identifier))):
+            return it
+    return None

@@ -163,4 +163,8 @@ def advance_sequences(
                 target, sql.SQL("select max({})::bigint from {}").format(sql.Identifier(c.name), everything(stores))
             )
         if last is not None:
-            target.execute("select setval(%s::regclass, greatest(%s, 1))", [sequence, last])
+            target.execute(  # the source's may be of a wider type than the column
+                "select setval(seqrelid, least(greatest(%s, seqmin), seqmax)) from pg_sequence"
+                " where seqrelid = %s::regclass",
+                [last, sequence],
+            )

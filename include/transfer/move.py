@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from include.transfer import append, audit, compare, refresh, statistics, verification
-from include.transfer.catalog import Table, describe, find_table
+from include.transfer.catalog import Table, describe, emptied_since, find_table
 from include.transfer.changes import find_changes
 from include.transfer.definition import advance_sequences, ensure_schema
 from include.transfer.fingerprint import hashes_agree
@@ -126,8 +126,13 @@ def _move(
             if verify:
                 verification.verify(source, target, table, outcome.stores or [name], covered)
                 outcome.verdict = "verified"
-            if outcome.mode == "full":
-                advance_sequences(source, target, outcome.stores or [name], name, table)
+            emptied = emptied_since(source, table)
+            if emptied is not None:
+                raise TransferError(
+                    f"{plan.source}: {emptied} was truncated, written anew or detached in the source since the moment"
+                    " at which this run reads: start the run again"
+                )
+            advance_sequences(source, target, outcome.stores or [name], name, table)
             if outcome.stores and existing is None:
                 refresh.attach(target, name, outcome.stores)
             elif outcome.stores and existing is not None:

@@ -92,6 +92,46 @@ def test_twenty_runs_beside_writers_lose_nothing(source_uri: str, target_uri: st
     }
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "truncate t_1; insert into t values (1, 'new')",
+        "alter table t alter v type text using v || '!'",
+        "alter table t detach partition t_1",
+        "drop table t_1",
+        "create table new (like t); insert into new select * from t; alter table t rename to old;"
+        " alter table new rename to t",
+    ],
+)
+def test_rows_that_the_moment_no_longer_shows_are_not_taken_for_deleted(
+    statement: str, source_uri: str, target_uri: str
+) -> None:
+    execute(
+        source_uri,
+        "create table t (id int, v text) partition by range (id)",
+        "create table t_1 partition of t for values from (0) to (50)",
+        "create table t_2 partition of t default",
+        "insert into t select i, 'old' from generate_series(1, 99) i",
+    )
+    move(source_uri, target_uri)
+    with held_snapshot(source_uri) as snapshot:
+        [t] = plan(source_uri, target_uri)
+        execute(source_uri, statement)
+        with pytest.raises(TransferError, match=r"t: public.t.* since the moment .*: start the run again"):
+            transfer_table(source_uri, target_uri, t, run_id="late", snapshot=snapshot)
+    assert rows(target_uri, "select count(*) from t where v = 'old'") == [(99,)]
+    move(source_uri, target_uri, include=["public.t"])
+    assert texts(source_uri, "t") == texts(target_uri, "t")
+
+
+def test_a_table_that_was_only_packed_anew_still_shows_its_moment(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, "create table t (id int primary key)", "insert into t values (1), (2)")
+    with held_snapshot(source_uri) as snapshot:
+        [t] = plan(source_uri, target_uri)
+        execute(source_uri, "delete from t where id = 1", "vacuum full t", "cluster t using t_pkey")
+        assert transfer_table(source_uri, target_uri, t, run_id="packed", snapshot=snapshot).rows == 2
+
+
 def test_rows_deleted_from_an_appended_table_go_by_a_full_refresh(source_uri: str, target_uri: str) -> None:
     execute(source_uri, *LANDED, "insert into retail.events (id) select generate_series(1, 100)")
     move(source_uri, target_uri)

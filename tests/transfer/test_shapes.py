@@ -53,6 +53,14 @@ SHAPES = {
         "insert into serials (v) select 'x' from generate_series(1, 7)",
         "delete from serials where id = 7",
     ],
+    "public.numbered": [
+        "create domain number as int",
+        "create table numbered (id number primary key, a numeric, b text, c smallint)",
+        *(f"create sequence numbers_{c} start 70000 owned by numbered.{c}" for c in ("id", "a", "b", "c")),
+        "alter table numbered alter id set default nextval('numbers_id'), alter a set default nextval('numbers_a'),"
+        " alter b set default 'B-' || nextval('numbers_b')",
+        "insert into numbered (c) values (nextval('numbers_c') - 69999)",
+    ],
     "public.generated": [
         "create table generated (id int primary key, twice int generated always as (id * 2) stored)",
         "insert into generated select i from generate_series(1, 5) i",
@@ -93,7 +101,7 @@ def test_every_shape_arrives(versions: str, source_uri: str, target_uri: str, ol
             "insert into serials (v) values ('later')",
             """update "Odd ""name"" é😀"."ta.ble $1 %s" set "%(x)s" = 7""",
         )
-    move(source, target, full=True)
+    move(source, target)
     execute(target, "insert into serials (v) values ('written in the target')")
     assert rows(target, "select max(id) from serials") == [(10,)]
     indexes = "select indexdef from pg_indexes where tablename = 'indexed' and indexdef not like '%odd%' order by 1"

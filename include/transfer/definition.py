@@ -16,7 +16,7 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
-from include.transfer.catalog import Constraint, Table
+from include.transfer.catalog import Constraint, Index, Table
 from include.transfer.names import TableName, TransferError
 from include.transfer.session import Connection, query, safe_message, scalar
 
@@ -65,7 +65,7 @@ def create_table(target: Connection, name: TableName, table: Table, as_store: bo
             )
     for constraint in table.constraints:
         if constraint.kind == "c":
-            notes += attempt(target, _constraint(name, constraint, named=True), f"check {constraint.name}")
+            notes += add_constraint(target, name, constraint, named=True)
     if not as_store:
         comment_on(target, name, table)
     return notes
@@ -92,15 +92,9 @@ def add_keys_and_indexes(target: Connection, name: TableName, table: Table, name
     notes = []
     for constraint in table.constraints:
         if constraint.kind in ("p", "u"):
-            add_constraint(target, name, constraint, named)
+            notes += add_constraint(target, name, constraint, named)
     for index in table.indexes:
-        statement = sql.SQL("create {}index {} on {} using {}").format(
-            sql.SQL("unique " if index.unique else ""),
-            sql.Identifier(index.name) if named else sql.SQL(""),
-            name.identifier,
-            sql.SQL(index.tail),
-        )
-        notes += attempt(target, statement, f"index {index.name}")
+        notes += add_index(target, name, index, named)
     return notes
 
 
@@ -111,33 +105,45 @@ def everything(stores: list[TableName]) -> sql.Composed:
 
 
 def attempt(target: Connection, statement: sql.Composed, what: str) -> list[str]:
-    """Run a statement that the target may be unable to do; return a note when it was."""
+    """Run a statement that the target may be unable to do; return a note when it was.
+
+    Raises DuplicateTable where the name of an index is taken in its schema.
+    """
     try:
         with target.transaction():
             target.execute(statement)
-    except (
-        psycopg.errors.UndefinedFunction,
-        psycopg.errors.UndefinedObject,
-        psycopg.errors.UndefinedTable,
-        psycopg.errors.InvalidSchemaName,
-        psycopg.errors.FeatureNotSupported,
-        psycopg.errors.SyntaxError,
-    ) as error:
+    except psycopg.errors.DuplicateTable:
+        raise
+    except (psycopg.ProgrammingError, psycopg.NotSupportedError) as error:
         return [f"{what} left out: {safe_message(error)}"]
     return []
 
 
-def add_constraint(target: Connection, name: TableName, constraint: Constraint, named: bool) -> None:
-    """Add a key or a check, under its name or one that Postgres picks."""
-    target.execute(_constraint(name, constraint, named))
-
-
-def _constraint(name: TableName, constraint: Constraint, named: bool) -> sql.Composed:
-    return sql.SQL("alter table {} add {}{}").format(
+def add_constraint(target: Connection, name: TableName, constraint: Constraint, named: bool) -> list[str]:
+    """Add a key or a check, under its name or one that Postgres picks; return a note where the target can't."""
+    statement = sql.SQL("alter table {} add {}{}").format(
         name.identifier,
         sql.SQL("constraint {} ").format(sql.Identifier(constraint.name)) if named else sql.SQL(""),
         sql.SQL(constraint.definition),
     )
+    try:
+        return attempt(target, statement, f"{'check' if constraint.kind == 'c' else 'key'} {constraint.name}")
+    except psycopg.errors.DuplicateTable:
+        return add_constraint(target, name, constraint, named=False)
+
+
+def add_index(target: Connection, name: TableName, index: Index, named: bool) -> list[str]:
+    """Add an index, under its name or one that Postgres picks; return a note where the target can't."""
+    statement = sql.SQL("create {}index {} on {} using {}").format(
+        sql.SQL("unique " if index.unique else ""),
+        sql.Identifier(index.name) if named else sql.SQL(""),
+        name.identifier,
+        sql.SQL(index.tail),
+    )
+    try:
+        return attempt(target, statement, f"index {index.name}")
+    except psycopg.errors.DuplicateTable:
+        return add_index(target, name, index, named=False)
 
 
 def advance_sequences(

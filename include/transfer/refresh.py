@@ -47,8 +47,8 @@ from psycopg import sql
 
 from include.transfer import statistics
 from include.transfer.audit import SCHEMA
-from include.transfer.catalog import Column, Constraint, Index, Table, describe, find_table
-from include.transfer.definition import add_constraint, add_keys_and_indexes, attempt, create_table
+from include.transfer.catalog import Column, Constraint, Table, describe, find_table
+from include.transfer.definition import add_constraint, add_index, add_keys_and_indexes, create_table
 from include.transfer.names import TableName, TransferError
 from include.transfer.session import Connection, query, reading, scalar, sibling
 from include.transfer.stream import Progress, copy_statements, pump
@@ -295,24 +295,16 @@ def _align(target: Connection, name: TableName, existing: Table, store: Table) -
     present = {_key(c) for c in existing.constraints}
     for constraint in store.constraints:
         if _key(constraint) not in present:
-            add_constraint(target, name, constraint, named=constraint.kind == "c")
+            notes += add_constraint(target, name, constraint, named=constraint.kind == "c")
     indexes = {index.tail for index in existing.indexes}
     for index in store.indexes:
         if index.tail not in indexes:
-            notes += add_index_like(target, name, index)
+            notes += add_index(target, name, index, named=False)
     return notes
 
 
 def _key(constraint: Constraint) -> tuple[str, str]:
     return (constraint.name if constraint.kind == "c" else "", constraint.definition)
-
-
-def add_index_like(target: Connection, name: TableName, index: Index) -> list[str]:
-    """Add one index to the parent, under a name that Postgres picks."""
-    statement = sql.SQL("create {}index on {} using {}").format(
-        sql.SQL("unique " if index.unique else ""), name.identifier, sql.SQL(index.tail)
-    )
-    return attempt(target, statement, f"index {index.name}")
 
 
 def _column_changes(wanted: Column, have: Column | None) -> list[sql.Composed]:

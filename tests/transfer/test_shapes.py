@@ -113,6 +113,28 @@ def test_every_shape_arrives(versions: str, source_uri: str, target_uri: str, ol
         execute(target, "insert into indexed (id, b) values (2, '')")
 
 
+def test_a_key_that_the_target_can_not_have_is_left_out_and_said(source_uri: str, old_uri: str) -> None:
+    execute(
+        source_uri,
+        "create table t (id int4range, valid daterange, v text, primary key (id, valid without overlaps))",
+        "insert into t values ('[1,2)', '[2020-01-01,2021-01-01)', 'x')",
+    )
+    for _ in range(3):
+        [done] = move(source_uri, old_uri).values()
+        assert done.mode == "full" or not done.notes
+        assert done.mode == "key" or "key t_pkey left out" in str(done.notes)
+        assert texts(source_uri, "t") == texts(old_uri, "t")
+        execute(source_uri, "update t set v = v || 'x'")
+
+
+def test_names_of_keys_and_indexes_may_be_taken_in_the_target(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, "create table t (id int primary key, v int check (v > 0))", "create index on t (v)")
+    move(source_uri, target_uri)
+    execute(target_uri, "alter table t rename to t_of_last_year")
+    move(source_uri, target_uri)
+    assert rows(target_uri, "select count(*) from pg_index where indrelid = 't'::regclass") == [(2,)]
+
+
 def test_what_only_the_newest_servers_have_arrives(source_uri: str, target_uri: str) -> None:
     execute(
         source_uri,

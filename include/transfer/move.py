@@ -111,13 +111,17 @@ def _move(
                 same = known is not None and known.origin == origin
                 notes = find_changes(target, table, existing, known, same)
                 if same and known is not None and not notes and not plan.forced and plan.mode != "full":
-                    with target.transaction():
-                        moved = _bring_up_to_date(source, target, table, existing, plan, known, moment, progress)
-                        if isinstance(moved, Outcome):
-                            outcome = moved
-                        else:
-                            notes.append(f"refreshed in full: {moved}")
-                            raise psycopg.Rollback
+                    try:
+                        with target.transaction():
+                            moved = _bring_up_to_date(source, target, table, existing, plan, known, moment, progress)
+                            if isinstance(moved, Outcome):
+                                outcome = moved
+                            else:
+                                notes.append(f"refreshed in full: {moved}")
+                                raise psycopg.Rollback
+                    except (psycopg.IntegrityError, psycopg.errors.ObjectNotInPrerequisiteState) as error:
+                        # a key or check that the source no longer has, or a table that is published without a key
+                        notes.append(f"refreshed in full: the target refuses the changes: {safe_message(error)}")
             if outcome is None:
                 loaded = refresh.load(source, target, table, name, existing, covered, progress)
                 done = (loaded.rows, loaded.rows, loaded.bytes)

@@ -50,7 +50,8 @@ def pump(
 ) -> tuple[int, int]:
     """Send the rows of `out`, a COPY TO STDOUT, into `into`, a COPY FROM STDIN; return rows and bytes.
 
-    Both servers say how many rows they sent and took: TransferError when they differ. A failure closes the source.
+    Both servers say how many rows they sent and took: TransferError when they differ. A failure before
+    the last row has come closes the source.
     """
     sent: list[int] = []
     size = 0
@@ -63,7 +64,8 @@ def pump(
                     progress(rows, len(batch))
             taken = cursor.rowcount if cursor.rowcount >= 0 else _copied(cursor)
     except BaseException:
-        source.close()  # in the middle of a COPY it is good for nothing else
+        if not sent:
+            source.close()  # in the middle of a COPY it is good for nothing else
         raise
     if sent != [taken]:
         raise TransferError(f"the source sent {sent[0]} rows, the target took {taken}: run it again")

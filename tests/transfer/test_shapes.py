@@ -394,6 +394,33 @@ def test_changed_columns_are_followed_or_say_what_to_run(source_uri: str, target
     assert rows(target_uri, "select c from t where id = 2") == [("longer than five",)]
 
 
+@pytest.mark.parametrize(
+    "statement", ["alter table t drop constraint t_v_check", "alter table t drop constraint t_v_key"]
+)
+def test_a_table_follows_when_its_source_drops_a_check_or_a_key(
+    statement: str, source_uri: str, target_uri: str
+) -> None:
+    execute(
+        source_uri, "create table t (id int primary key, v int unique check (v > 0))", "insert into t values (1, 1)"
+    )
+    move(source_uri, target_uri)
+    value = "-i" if "check" in statement else "1"
+    execute(source_uri, statement, f"insert into t select i, {value} from generate_series(2, 3000) i")
+    done = move(source_uri, target_uri)["public.t"]
+    assert done.mode == "full" and "the target refuses the changes" in str(done.notes)
+    assert move(source_uri, target_uri)["public.t"].mode == "key"
+    assert texts(source_uri, "t") == texts(target_uri, "t")
+
+
+def test_a_table_that_the_target_publishes_follows(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, "create table t (id int not null unique, v int)", "insert into t values (1, 1), (2, 2)")
+    execute(target_uri, "create publication everything for all tables")
+    for number in range(3):
+        move(source_uri, target_uri, full=number == 1)
+        assert texts(source_uri, "t") == texts(target_uri, "t")
+        execute(source_uri, f"update t set v = {number + 5} where id = 1")
+
+
 def test_a_widened_column_under_a_view_is_widened(source_uri: str, target_uri: str) -> None:
     execute(
         source_uri, "create table item (id int primary key, name text)", "insert into item values (1, 'a'), (2, 'b')"

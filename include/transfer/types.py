@@ -19,7 +19,7 @@ from include.transfer.session import Connection, query, scalar
 _BUILT_IN = ("pg_catalog", "information_schema")
 
 _TYPE = """
-select t.oid::bigint, n.nspname, t.typname, t.typtype::text, t.typelem::bigint, t.typcategory = 'A' as is_array,
+select t.oid::bigint, n.nspname, t.typname, t.typtype::text, t.typelem::bigint, t.typelem <> 0 and t.typcategory = 'A',
     format_type(t.oid, null), t.typrelid::bigint, t.typbasetype::bigint, t.typtypmod, t.typnotnull,
     (select x.extname from pg_depend e join pg_extension x on x.oid = e.refobjid
         where e.classid = 'pg_type'::regclass and e.objid = t.oid and e.deptype = 'e')
@@ -165,7 +165,10 @@ def _composite(
         _ensure(source, target, oid, prefix, notes)
         parts.append(sql.Identifier(field) + sql.SQL(" ") + _spell(source, oid, typmod, prefix))
     if there is None:
-        target.execute(sql.SQL("create type {} as ({})").format(name, sql.SQL(", ").join(parts)))
+        # a table's rows are a type too, and the table may be on its way: it finds itself here, empty
+        is_table = scalar(source, "select relkind in ('r', 'p') from pg_class where oid = %s", found.relation)
+        verb = sql.SQL("create table {} ({})" if is_table else "create type {} as ({})")
+        target.execute(verb.format(name, sql.SQL(", ").join(parts)))
         return
     relation = scalar(target, "select typrelid::bigint from pg_type where oid = %s", there)
     if [row[0] for row in query(target, fields_of, relation)] != [row[0] for row in fields]:

@@ -23,7 +23,10 @@ def verify(
     to each other's rows.
     """
     if not hashes_agree(source, target):
-        raise TransferError(f"{table.name}: can't verify: one server is older than 14, or hashes values differently")
+        raise TransferError(
+            f"{table.name}: can't verify: one server is older than 14, has another encoding or hashes values"
+            " differently"
+        )
     version = older_version(source, target)
     wrong: list[str] = []
     condition = sql.SQL(" where {}").format(where) if where is not None else sql.SQL("")

@@ -80,12 +80,15 @@ TYPES = {
     "shop.price[]": ["array[row(1.50, 'EUR')::shop.price]"],
     "shop.span": ["'[1.5,2.5)'", "'empty'"],
     "shop.spans": ["'{[1.5,2.5),[3,4]}'"],
+    "shop.moods": ["'{sad,NULL}'", "'{}'"],
+    "shop.moods[]": ["array['{sad}'::shop.moods]"],
     "shop.holder": ["row('{sad}', 3, row(1, 'x'))"],
 }
 
 DEFINITIONS = (
     "create schema shop",
     "create type shop.mood as enum ('sad', 'ok', 'odd ''one''')",
+    "create domain shop.moods as shop.mood[]",
     "create domain shop.positive as numeric(8,2) not null check (value > 0)",
     "create type shop.price as (amount numeric, currency text)",
     "create type shop.span as range (subtype = float8, multirange_type_name = shop.spans)",

@@ -61,6 +61,12 @@ SHAPES = {
         " alter b set default 'B-' || nextval('numbers_b')",
         "insert into numbered (c) values (nextval('numbers_c') - 69999)",
     ],
+    "public.inner_one": [
+        "create table inner_one (a int primary key, b text not null)",
+        "insert into inner_one values (1, 'x')",
+        "create table outer_one as select i as id, t as one, array[t, t] as several from inner_one t,"
+        " generate_series(1, 300) i",
+    ],
     "public.generated": [
         "create table generated (id int primary key, twice int generated always as (id * 2) stored)",
         "insert into generated select i from generate_series(1, 5) i",
@@ -153,6 +159,20 @@ def test_what_only_the_newest_servers_have_arrives(source_uri: str, target_uri: 
             "update computed set id = 50 where id = 5",
             "insert into unchecked select max(id) + 1, -2, 1 from unchecked",
         )
+
+
+def test_text_in_another_encoding_arrives(source_server: PostgresServer, source_uri: str, target_uri: str) -> None:
+    execute(source_uri, "create database latin encoding 'LATIN1' template template0")
+    latin = source_server.uri("latin")
+    try:
+        execute(latin, "create table t (id int primary key, v text)", "insert into t values (1, U&'\\00e9')")
+        for _ in range(2):
+            assert move(latin, target_uri, verify=False)["public.t"].mode == "full"
+            assert rows(target_uri, "select v from t") == [("é",)]
+        with pytest.raises(TransferError, match=r"can't verify: .* another encoding"):
+            move(latin, target_uri)
+    finally:
+        execute(source_uri, "drop database latin with (force)")
 
 
 def test_a_value_of_200_mb_arrives(source_uri: str, target_uri: str) -> None:

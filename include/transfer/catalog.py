@@ -182,7 +182,8 @@ from tree join pg_class c using (oid) join pg_namespace n on n.oid = c.relnamesp
 def list_tables(connection: Connection, views: bool = False) -> list[tuple[int, TableName, bool]]:
     """Return (oid, name, is a partition) of every table of the database, system schemas and temporary tables left out.
 
-    A partition's rows are its parent's: a caller moves the parent. With `views`, views and materialized ones as well.
+    Where tables have been moved to the database, what the transfer itself keeps there is left out too. A partition's
+    rows are its parent's: a caller moves the parent. With `views`, views and materialized ones as well.
     """
     kinds = ["r", "p"] + (["v", "m"] if views else [])
     rows = query(
@@ -190,6 +191,7 @@ def list_tables(connection: Connection, views: bool = False) -> list[tuple[int, 
         "select c.oid::bigint, n.nspname, c.relname, c.relispartition from pg_class c"
         " join pg_namespace n on n.oid = c.relnamespace where c.relkind = any(%s) and c.relpersistence <> 't'"
         " and n.nspname <> 'information_schema' and n.nspname not like 'pg\\_%%'"
+        " and (n.nspname <> 'transfer' or to_regclass('transfer.snapshots') is null)"
         " and not exists (select from pg_depend e where e.classid = 'pg_class'::regclass and e.objid = c.oid"
         " and e.deptype = 'e') order by n.nspname, c.relname",
         kinds,

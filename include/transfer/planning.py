@@ -8,6 +8,7 @@ from typing import cast, get_args
 
 import psycopg
 
+from include.transfer.audit import SCHEMA
 from include.transfer.catalog import Table, describe, list_tables
 from include.transfer.names import Mode, TableName, TablePlan, TransferError
 from include.transfer.session import Connection, connect, query, reading, safe_message
@@ -75,6 +76,11 @@ def _plan(
         name = TableName(schema_prefix + table.name.schema, table.name.table)
         if len(name.schema.encode()) > _LONGEST_NAME:
             raise TransferError(f"{table.name}: schema {name.schema} is longer than 63 bytes: take a shorter prefix")
+        if name.schema == SCHEMA:
+            raise TransferError(
+                f"{table.name}: the transfer keeps its own tables in the target's schema {SCHEMA}:"
+                f" exclude '{SCHEMA}.*' or take a prefix"
+            )
         override = next((mode for pattern, mode in modes.items() if fnmatchcase(str(table.name), pattern)), None)
         mode, reason = choose_mode(table, str(name) in known, known.get(str(name)), full, override)
         plans.append(

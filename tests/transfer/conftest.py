@@ -36,7 +36,7 @@ def move(source_uri: str, target_uri: str, **options: Any) -> dict[str, Transfer
     """Plan and move every table, verified, and return what was done by source table."""
     verify = options.pop("verify", True)
     run_id = options.pop("run_id", f"test-{next(_runs)}")
-    plans = plan(source_uri, target_uri, exclude=("transfer.*",), **options)
+    plans = plan(source_uri, target_uri, **options)
     return {p.source: transfer_table(source_uri, target_uri, p, run_id=run_id, verify=verify) for p in plans}
 
 

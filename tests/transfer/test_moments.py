@@ -132,6 +132,18 @@ def test_a_table_that_was_only_packed_anew_still_shows_its_moment(source_uri: st
         assert transfer_table(source_uri, target_uri, t, run_id="packed", snapshot=snapshot).rows == 2
 
 
+def test_what_came_by_transfer_can_go_on_by_transfer(source_uri: str, target_uri: str, old_uri: str) -> None:
+    execute(source_uri, "create table t as select 1 as v")
+    for _ in range(2):
+        move(source_uri, old_uri)
+        assert [p.source for p in plan(old_uri, target_uri)] == ["public.t"]
+        move(old_uri, target_uri)
+    assert rows(target_uri, "select distinct target from transfer.runs") == [("public.t",)]
+    execute(source_uri, "create schema transfer", "create table transfer.runs (id int)")
+    with pytest.raises(TransferError, match=r"transfer.runs: the transfer keeps its own tables .*: exclude"):
+        plan(source_uri, target_uri)
+
+
 def test_rows_deleted_from_an_appended_table_go_by_a_full_refresh(source_uri: str, target_uri: str) -> None:
     execute(source_uri, *LANDED, "insert into retail.events (id) select generate_series(1, 100)")
     move(source_uri, target_uri)

@@ -30,7 +30,7 @@ class Column:
     type_kind: str  # pg_type.typtype of the innermost type: b, d, e, c, r, m
     not_null: bool
     identity: bool  # identity, or an integer whose default is taken from a sequence that it owns
-    generated: bool
+    generated: str  # pg_attribute.attgenerated: s, v or none
     default: str | None
     collation: str | None
     comment: str | None
@@ -72,7 +72,6 @@ class Table:
     indexes: tuple[Index, ...]
     key: tuple[str, ...]  # the columns of a key that no row lacks, or none
     xid_column: str  # an append-only table's column of the writing transaction, or ""
-    has_own_rows: bool  # for a table of the target: its own file isn't empty
     stores: tuple[TableName, ...]  # for a table of the target: the tables that inherit from it
 
 
@@ -83,7 +82,6 @@ select c.oid, n.nspname, c.relname, c.relkind::text,
         join pg_class k on k.oid = i.inhrelid where i.inhparent = c.oid))::bigint,
     case when c.relkind in ('r', 'm') then pg_relation_size(c.oid) else 0 end,
     obj_description(c.oid, 'pg_class'),
-    case when c.relkind = 'r' then pg_relation_size(c.oid) > 0 else false end,
     array(select array[kn.nspname::text, k.relname::text] from pg_inherits i join pg_class k on k.oid = i.inhrelid
         join pg_namespace kn on kn.oid = k.relnamespace where i.inhparent = c.oid)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -104,7 +102,7 @@ select a.attrelid, a.attnum::int, a.attname, t.typtype::text, t.oid::bigint, tn.
         select from pg_depend o join pg_class s on s.oid = o.objid and s.relkind = 'S'
         where o.classid = 'pg_class'::regclass and o.refclassid = 'pg_class'::regclass and o.refobjid = a.attrelid
         and o.refobjsubid = a.attnum and o.deptype in ('a', 'i'))),
-    a.attgenerated <> '', pg_get_expr(d.adbin, d.adrelid),
+    a.attgenerated::text, pg_get_expr(d.adbin, d.adrelid),
     case when co.collname is not null then quote_ident(con.nspname) || '.' || quote_ident(co.collname) end,
     col_description(a.attrelid, a.attnum),
     base.typsend <> 0 and base.typreceive <> 0 and base.oid < 16384 and base.typtype in ('b', 'r', 'm')
@@ -225,7 +223,7 @@ def describe(connection: Connection, oids: list[int], prefix: str, other_version
     columns, constraints, indexes, keys = rows(_COLUMNS), rows(_CONSTRAINTS), rows(_INDEXES), rows(_KEYS)
     tables = {}
     for oid, [found] in ((oid, each) for oid, each in rows(_TABLES).items() if each):
-        schema, table, kind, has_children, estimate, size, comment, own_rows, stores = found
+        schema, table, kind, has_children, estimate, size, comment, stores = found
         described = tuple(_column(row, prefix) for row in columns[oid])
         # a key of a parent says nothing about its children's rows
         key = tuple(keys[oid][0][0]) if keys[oid] and (kind == "p" or not has_children) else ()
@@ -243,7 +241,6 @@ def describe(connection: Connection, oids: list[int], prefix: str, other_version
             key=key,
             # a view's rows have no place, by which new ones are fetched
             xid_column=next((c.name for c in described if kind in ("r", "p") and _stamps_transaction(c)), ""),
-            has_own_rows=own_rows,
             stores=tuple(TableName(*store) for store in stores),
         )
     return tables

@@ -4,11 +4,13 @@ What reading the data needs arrives as it is: columns in order, types (domains, 
 where they lack), NOT NULL, keys, checks, indexes, constant defaults, comments, identity columns with their sequence
 ahead. Left out, each for a reason:
 - foreign keys, triggers, rules and row policies: they guard writes, and every table of a run commits by itself
-- generation expressions: the value arrives as the source computed it, so it can't differ here
+- generation expressions: the value arrives as the source computed it, so it can't differ here (a column that only the
+  target has keeps its own)
 - defaults that call a function: rows arrive complete, and nextval or now() belong to the application that writes
 - partitions and inheritance: the target table holds all that a select from the source table returns
 - checks and NOT NULL that are NOT VALID: rows need not obey them
-- checks, indexes and domain checks that need a function or operator class the target lacks; a note names each
+- collations that the target lacks, and checks, keys, indexes and domain checks that it can't have, for want of a
+  function, say; a note names each
 """
 
 from __future__ import annotations
@@ -19,6 +21,12 @@ from psycopg import sql
 from include.transfer.catalog import Constraint, Index, Table
 from include.transfer.names import TableName, TransferError
 from include.transfer.session import Connection, query, safe_message, scalar
+
+_COLLATION = """
+select from pg_collation c join pg_namespace n on n.oid = c.collnamespace
+where quote_ident(n.nspname) || '.' || quote_ident(c.collname) = %s
+    and c.collencoding in (-1, pg_char_to_encoding(getdatabaseencoding()))
+"""
 
 
 def ensure_schema(target: Connection, schema: str) -> None:
@@ -38,17 +46,23 @@ def ensure_schema(target: Connection, schema: str) -> None:
 
 def create_table(target: Connection, name: TableName, table: Table, as_store: bool) -> list[str]:
     """Create a table without keys and indexes; return notes of what was left out. A store is for the rows alone."""
-    columns = [
-        sql.SQL("{} {}{}{}").format(
-            sql.Identifier(c.name),
-            sql.SQL(c.type),
-            sql.SQL(f" collate {c.collation}" if c.collation else ""),
-            sql.SQL(" not null" if c.not_null else ""),
+    notes, columns = [], []
+    for c in table.columns:
+        collation = c.collation
+        if collation and not query(target, _COLLATION, collation):
+            notes.append(f"collation {collation} of {c.name} left out: the target lacks it")
+            collation = None
+        kind = "stored" if c.generated == "s" else "virtual"
+        columns.append(
+            sql.SQL("{} {}{}{}{}").format(
+                sql.Identifier(c.name),
+                sql.SQL(c.type),
+                sql.SQL(f" collate {collation}" if collation else ""),
+                sql.SQL(" not null" if c.not_null else ""),
+                sql.SQL(f" generated always as ({c.default}) {kind}" if c.generated else ""),
+            )
         )
-        for c in table.columns
-    ]
     target.execute(sql.SQL("create table {} ({})").format(name.identifier, sql.SQL(", ").join(columns)))
-    notes = []
     for c in table.columns:
         if c.default is not None and not c.identity and not c.generated and "(" not in c.default:
             statement = sql.SQL("alter table {} alter column {} set default {}").format(

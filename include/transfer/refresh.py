@@ -100,10 +100,12 @@ def load(
     its old rows when there are stores to switch to.
     """
     known = statistics.read(source, target, table)
-    task = _Load(table, table if existing is None else _merged(table, existing), where, progress, known)
+    plain = tuple(replace(c, generated="", default=None) if c.generated else c for c in table.columns)
+    wanted = replace(table, columns=plain)
+    task = _Load(table, wanted if existing is None else _merged(wanted, existing), where, progress, known)
     ranges = _ranges(source, table)
     if len(ranges) == 1 and existing is None:
-        notes = create_table(target, name, table, as_store=False)
+        notes = create_table(target, name, wanted, as_store=False)
         rows, size, more = _fill(source, target, task, name, None, named=True)
         return Loaded([], rows, size, notes + more, known)
     stores = [TableName(SCHEMA, f"{_prefix(name)}{secrets.token_hex(4)}") for _ in ranges]
@@ -113,7 +115,7 @@ def load(
         return Loaded(stores, rows, size, notes + more, known)
     rows, size, notes = _load_ranges(source, target, task, name, stores, ranges)
     if existing is None:
-        notes = create_table(target, name, table, as_store=False)
+        notes = create_table(target, name, wanted, as_store=False)
         notes += add_keys_and_indexes(target, name, table, named=True)
     return Loaded(stores, rows, size, notes, known)
 
@@ -225,8 +227,14 @@ def switch(target: Connection, name: TableName, existing: Table, stores: list[Ta
     _lock(target, name, existing)
     for old in existing.stores:
         target.execute(sql.SQL("drop table {}").format(old.identifier))
-    if existing.has_own_rows:
-        target.execute(sql.SQL("truncate only {}").format(name.identifier))
+    if scalar(target, "select pg_relation_size(%s::regclass) > 0", name.identifier.as_string(target)):
+        try:
+            target.execute(sql.SQL("truncate only {}").format(name.identifier))
+        except psycopg.errors.FeatureNotSupported:
+            raise TransferError(
+                f"{name}: a foreign key of another table in the target refers to it, which the rows of a refresh can't"
+                " have: drop that foreign key and run again"
+            ) from None
     oid = find_table(target, stores[0])
     assert oid is not None
     notes = _align(target, name, existing, describe(target, [oid], "", target.info.server_version)[oid])

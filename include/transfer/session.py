@@ -19,7 +19,8 @@ from include.transfer.names import SnapshotLostError, TransferError
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 # Text forms must agree between servers; nothing may time a long read out; a dead client must be noticed in a minute.
-# With row_security off, a policy that would hide rows from this user is an error instead of a partial copy.
+# With row_security off, a policy that would hide rows from this user is an error instead of a partial copy. Who waited
+# for another run must see what that one left, whatever isolation the database asks for.
 _SETTINGS = {
     "timezone": "UTC",
     "datestyle": "ISO, YMD",
@@ -30,6 +31,7 @@ _SETTINGS = {
     "xmloption": "content",
     "search_path": "pg_catalog",
     "row_security": "off",
+    "default_transaction_isolation": "read committed",
     "statement_timeout": "0",
     "lock_timeout": "0",
     "transaction_timeout": "0",

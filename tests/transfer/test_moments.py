@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -130,6 +131,16 @@ def test_a_table_that_was_only_packed_anew_still_shows_its_moment(source_uri: st
         [t] = plan(source_uri, target_uri)
         execute(source_uri, "delete from t where id = 1", "vacuum full t", "cluster t using t_pkey")
         assert transfer_table(source_uri, target_uri, t, run_id="packed", snapshot=snapshot).rows == 2
+
+
+def test_runs_that_wait_for_each_other_all_succeed(source_uri: str, target_uri: str) -> None:
+    execute(target_uri, f"alter database {target_uri.split('/')[-1]} set default_transaction_isolation = serializable")
+    execute(source_uri, *LANDED)
+    move(source_uri, target_uri)
+    execute(source_uri, "insert into retail.events (id) select generate_series(1, 50000)")
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(move, source_uri, target_uri, include=["retail.events"]) for _ in range(3)]:
+            assert done.result()["retail.events"].rows == 50_000
 
 
 def test_what_came_by_transfer_can_go_on_by_transfer(source_uri: str, target_uri: str, old_uri: str) -> None:

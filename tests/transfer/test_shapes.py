@@ -67,6 +67,11 @@ SHAPES = {
         "create table outer_one as select i as id, t as one, array[t, t] as several from inner_one t,"
         " generate_series(1, 300) i",
     ],
+    "public.sorted": [
+        "create collation own (provider = libc, locale = 'C')",
+        "create table sorted (id text collate own primary key)",
+        "insert into sorted values ('a')",
+    ],
     "public.generated": [
         "create table generated (id int primary key, twice int generated always as (id * 2) stored)",
         "insert into generated select i from generate_series(1, 5) i",
@@ -373,6 +378,26 @@ def test_what_hangs_on_the_target_table_stays(source_uri: str, target_uri: str) 
         assert connection.execute("select count(*) from item").fetchone() == (4,)
     stores = "select count(*) from pg_class where relnamespace = 'transfer'::regnamespace and relname like 'item%'"
     assert rows(target_uri, stores + " and relkind = 'r'") == [(1,)]  # those of earlier refreshes are gone
+
+
+def test_a_generated_column_of_the_target_alone_stays(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, "create table item (id int primary key, name text)", "insert into item values (1, 'a')")
+    move(source_uri, target_uri)
+    execute(target_uri, "alter table item add upper text generated always as (upper(name)) stored")
+    execute(target_uri, "alter table item add twice int generated always as (id * 2) virtual")
+    for new in (2, 3, 4):
+        execute(source_uri, f"insert into item values ({new}, 'n')")
+        move(source_uri, target_uri, full=new != 4)
+        assert rows(target_uri, f"select upper, twice from item where id = {new}") == [("N", new * 2)]
+
+
+def test_a_foreign_key_in_the_target_that_stops_a_table_is_named(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, "create table item (id int primary key)", "insert into item values (1), (2)")
+    move(source_uri, target_uri)
+    execute(target_uri, "create table note (item int references item)", "insert into note values (1)")
+    execute(source_uri, "delete from item where id = 1")
+    with pytest.raises(TransferError, match="item: a foreign key of another table in the target refers to it"):
+        move(source_uri, target_uri)
 
 
 def test_changed_columns_are_followed_or_say_what_to_run(source_uri: str, target_uri: str) -> None:

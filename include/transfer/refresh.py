@@ -39,7 +39,6 @@ import secrets
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -52,7 +51,7 @@ from include.transfer.definition import add_constraint, add_index, add_keys_and_
 from include.transfer.names import TableName, TransferError
 from include.transfer.session import Connection, query, reading, scalar, sibling
 from include.transfer.stream import Progress, copy_statements, pump
-from include.transfer.views import views_aside
+from include.transfer.views import take_down
 
 # A reader that comes while the switch waits for a longer query queues behind it, so each attempt is short.
 _ATTEMPT = "20ms"
@@ -224,7 +223,11 @@ def _merged(table: Table, existing: Table) -> Table:
 
 def switch(target: Connection, name: TableName, existing: Table, stores: list[TableName]) -> list[str]:
     """Make the stores' rows the table's, and their columns and keys. The table is locked afterwards: commit at once."""
-    _lock(target, name, existing)
+    oid = find_table(target, stores[0])
+    assert oid is not None
+    store = describe(target, [oid], "", target.info.server_version)[oid]
+    have = {c.name: c.type for c in existing.columns}
+    views = _lock(target, name, existing, any(have.get(c.name, c.type) != c.type for c in store.columns))
     for old in existing.stores:
         target.execute(sql.SQL("drop table {}").format(old.identifier))
     if scalar(target, "select pg_relation_size(%s::regclass) > 0", name.identifier.as_string(target)):
@@ -235,9 +238,9 @@ def switch(target: Connection, name: TableName, existing: Table, stores: list[Ta
                 f"{name}: a foreign key of another table in the target refers to it, which the rows of a refresh can't"
                 " have: drop that foreign key and run again"
             ) from None
-    oid = find_table(target, stores[0])
-    assert oid is not None
-    notes = _align(target, name, existing, describe(target, [oid], "", target.info.server_version)[oid])
+    notes = _align(target, name, existing, store)
+    for statement in views:
+        target.execute(statement)
     attach(target, name, stores)
     return notes
 
@@ -248,15 +251,18 @@ def attach(target: Connection, name: TableName, stores: list[TableName]) -> None
         target.execute(sql.SQL("alter table {} inherit {}").format(store.identifier, name.identifier))
 
 
-def _lock(target: Connection, name: TableName, existing: Table) -> None:
+def _lock(target: Connection, name: TableName, existing: Table, retyped: bool) -> list[sql.Composed]:
+    """Lock the table, its views first where they must give way as readers do; return what makes them again."""
     deadline = time.monotonic() + _LONGEST_WAIT
     pause = 0.05
     while True:
         try:
             with target.transaction():
                 target.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(_ATTEMPT)))
+                views = take_down(target, name) if retyped else []
                 for each in (name, *existing.stores):
                     target.execute(sql.SQL("lock table only {} in access exclusive mode").format(each.identifier))
+                return views
         except psycopg.errors.LockNotAvailable:
             if time.monotonic() > deadline:
                 raise TransferError(
@@ -265,8 +271,6 @@ def _lock(target: Connection, name: TableName, existing: Table) -> None:
                 ) from None
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)
-        else:
-            return
 
 
 def _holders(target: Connection, name: TableName) -> str:
@@ -281,17 +285,15 @@ def _holders(target: Connection, name: TableName) -> str:
 def _align(target: Connection, name: TableName, existing: Table, store: Table) -> list[str]:
     """Give the parent, which is empty now, the columns, keys, checks and indexes that the store has and it lacks."""
     have = {c.name: c for c in existing.columns}
-    retyped = [c.name for c in store.columns if c.name in have and have[c.name].type != c.type]
-    with views_aside(target, name) if retyped else nullcontext():
-        for c in store.columns:
-            for statement in _column_changes(c, have.get(c.name)):
-                try:
-                    target.execute(sql.SQL("alter table only {} {}").format(name.identifier, statement))
-                except psycopg.errors.FeatureNotSupported as error:
-                    raise TransferError(
-                        f"{name}: column {c.name} can't become {c.type}: {error.diag.message_primary}: drop what uses"
-                        " it, run again, make it anew"
-                    ) from None
+    for c in store.columns:
+        for statement in _column_changes(c, have.get(c.name)):
+            try:
+                target.execute(sql.SQL("alter table only {} {}").format(name.identifier, statement))
+            except psycopg.errors.FeatureNotSupported as error:
+                raise TransferError(
+                    f"{name}: column {c.name} can't become {c.type}: {error.diag.message_primary}: drop what uses"
+                    " it, run again, make it anew"
+                ) from None
     notes = []
     wanted = {_key(c) for c in store.constraints}
     for constraint in existing.constraints:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import psycopg
 from psycopg import sql
 
@@ -41,9 +38,8 @@ where attrelid = %s and attnum > 0 and col_description(attrelid, attnum) is not 
 """
 
 
-@contextmanager
-def views_aside(target: Connection, name: TableName) -> Iterator[None]:
-    """Drop the views on a table, run the block, and make them again: definition, options, owner, grants, comments.
+def take_down(target: Connection, name: TableName) -> list[sql.Composed]:
+    """Drop the views on a table; return what makes them again: definition, options, owner, grants, comments.
 
     TransferError where something that isn't a plain view, or is somebody else's, is in the way.
     """
@@ -79,11 +75,9 @@ def views_aside(target: Connection, name: TableName) -> Iterator[None]:
     try:
         for statement in drops:
             target.execute(statement)
-        yield
-        for statement in again:
-            target.execute(statement)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.DependentObjectsStillExist) as error:
         raise TransferError(
             f"{name}: views on it are in the way of a column's new type ({error.diag.message_primary}): drop them,"
             " run again, make them anew"
         ) from None
+    return again

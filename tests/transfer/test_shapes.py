@@ -480,3 +480,18 @@ def test_a_widened_column_under_a_view_is_widened(source_uri: str, target_uri: s
     assert after[0][:2] == (2, 2)
     assert after[0][2:] == before[0][2:]
     assert rows(target_uri, "select has_table_privilege('transfer_reader', 'on_it', 'select')") == [(True,)]
+
+
+def test_a_column_under_a_busy_view_is_widened(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, "create table item (id int primary key)", "insert into item values (1)")
+    move(source_uri, target_uri)
+    execute(target_uri, "create view on_it as select * from item")
+    execute(source_uri, "alter table item alter column id type bigint")
+    with psycopg.connect(target_uri) as reader, ThreadPoolExecutor(1) as other:
+        reader.execute("select from on_it")
+        moved = other.submit(move, source_uri, target_uri)
+        time.sleep(0.5)
+        reader.execute("select pg_sleep(0) from item")  # a switch that held the table's lock would wait in a circle
+        reader.commit()
+        assert moved.result()["public.item"].verdict == "verified"
+    assert rows(target_uri, "select id from on_it") == [(1,)]

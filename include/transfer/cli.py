@@ -85,6 +85,8 @@ def _transfer(args: argparse.Namespace) -> int:
             )
     except TransferError as error:
         return _complain(str(error))
+    except KeyboardInterrupt:
+        return _complain("stopped: the tables that were under way keep their old rows; run it again")
     outcomes.sort(key=lambda pair: pair[0].source)
     columns = ["table", "mode", "rows", "changed", "MB", "seconds", "verdict"]
     print(format_table(columns, [_moved(p, outcome) for p, outcome in outcomes]))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from functools import partial
+
+import psycopg
 
 from include.transfer.move import move_table
 from include.transfer.names import TablePlan, TransferError, TransferResult
@@ -29,24 +32,31 @@ def run_transfer(
 ) -> list[tuple[TablePlan, TransferResult | TransferError]]:
     """Move the tables, `jobs` at a time, and return what became of each. One table's failure stops no other.
 
-    Raises TransferError when the source can't be reached at the start.
+    Raises TransferError when the source can't be reached at the start. What interrupts it (KeyboardInterrupt, an error
+    of `done`) ends the tables under way as well: they keep their old rows.
     """
-    pairs: queue.SimpleQueue[tuple[Connection, Connection]] = queue.SimpleQueue()
+    connections: list[Connection] = []
     opened = threading.local()
+    stopped = threading.Event()
+
+    def progress(plan: TablePlan, rows: int, size: int) -> None:
+        if stopped.is_set():
+            raise TransferError(f"{plan.source}: stopped")
+        report(plan, rows, size)
 
     def move(plan: TablePlan) -> TransferResult | TransferError:
         try:
             pair: tuple[Connection, Connection] | None = getattr(opened, "pair", None)
             if pair is None or any(c.closed or c.broken for c in pair):
                 pair = opened.pair = (connect(source_uri, "source"), connect(target_uri, "target"))
-                pairs.put(pair)
+                connections.extend(pair)
             return move_table(
                 *pair,
                 plan,
                 run_id=run_id,
                 snapshot=snapshot,
                 verify=verify,
-                progress=lambda rows, size: report(plan, rows, size),
+                progress=partial(progress, plan),
             )
         except TransferError as error:
             return error
@@ -61,10 +71,13 @@ def run_transfer(
                         outcomes.append((moves[each], each.result()))
                         done(*outcomes[-1])
                 except BaseException:
+                    stopped.set()
                     pool.shutdown(wait=False, cancel_futures=True)
+                    for connection in connections:
+                        with suppress(psycopg.Error):
+                            connection.cancel_safe()
                     raise
         finally:
-            while not pairs.empty():
-                for connection in pairs.get():
-                    connection.close()
+            for connection in connections:
+                connection.close()
     return outcomes

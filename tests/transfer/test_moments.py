@@ -358,3 +358,18 @@ def test_a_failure_is_recorded_and_stops_no_other_table(source_uri: str, target_
     recorded = "select target, verdict, error is null from transfer.runs where run_id = 'one' order by 1"
     assert rows(target_uri, recorded) == [("public.t", "failed", False), ("public.u", "counted", True)]
     assert rows(target_uri, "select v from t") == [(1,)]
+
+
+def test_an_interrupted_run_does_not_wait_for_the_tables_under_way(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, "create view endless as select pg_sleep(60)::text as v", "create table other (v int)")
+    [endless, other] = sorted(plan(source_uri, target_uri, views=True), key=lambda p: p.source)
+
+    def interrupt(*_: object) -> None:
+        time.sleep(0.05)
+        raise KeyboardInterrupt
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_transfer(source_uri, target_uri, [endless, other], run_id="i", jobs=2, done=interrupt)
+    assert time.monotonic() - started < 30
+    assert rows(target_uri, "select target from transfer.runs where error is null") == [("public.other",)]

@@ -16,7 +16,7 @@ from include.transfer.changes import find_changes
 from include.transfer.definition import advance_sequences, ensure_schema
 from include.transfer.fingerprint import hashes_agree
 from include.transfer.names import Mode, TableName, TablePlan, TransferError, TransferResult
-from include.transfer.session import Connection, connect, reading, safe_message, scalar, sibling
+from include.transfer.session import Connection, connect, query, reading, safe_message, scalar, sibling
 from include.transfer.stream import Progress
 from include.transfer.types import ensure_types
 
@@ -211,6 +211,9 @@ def _bring_up_to_date(
     """Move only what changed, or return why the table must be refreshed in full."""
     # readers go on; nobody else writes, and nobody switches the table's storage
     target.execute(sql.SQL("lock table only {} in share row exclusive mode").format(existing.name.identifier))
+    triggers = "select from pg_trigger where tgrelid = %s and not tgisinternal"
+    if not existing.stores and query(target, triggers, existing.oid):
+        return "triggers on the target's table would change what arrives; on refreshed rows they don't fire"
     if plan.mode == "append":
         if known.watermark is None or moment is None:
             return "there is no watermark"

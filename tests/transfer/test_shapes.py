@@ -391,6 +391,20 @@ def test_a_generated_column_of_the_target_alone_stays(source_uri: str, target_ur
         assert rows(target_uri, f"select upper, twice from item where id = {new}") == [("N", new * 2)]
 
 
+def test_triggers_in_the_target_change_no_row(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, "create table item (id int primary key, v int)", "insert into item values (1, 1), (2, 2)")
+    move(source_uri, target_uri)
+    execute(
+        target_uri,
+        "create function other() returns trigger language plpgsql as 'begin new.v = 0; return new; end'",
+        "create trigger other before insert on item for each row execute function other()",
+    )
+    for mode in ("full", "key"):
+        execute(source_uri, "update item set v = v + 1 where id = 1")
+        assert move(source_uri, target_uri)["public.item"].mode == mode
+        assert texts(source_uri, "item") == texts(target_uri, "item")
+
+
 def test_a_foreign_key_in_the_target_that_stops_a_table_is_named(source_uri: str, target_uri: str) -> None:
     execute(source_uri, "create table item (id int primary key)", "insert into item values (1), (2)")
     move(source_uri, target_uri)

@@ -51,7 +51,7 @@ from include.transfer.definition import add_constraint, add_index, add_keys_and_
 from include.transfer.names import TableName, TransferError
 from include.transfer.session import Connection, query, reading, scalar, sibling
 from include.transfer.stream import Progress, copy_statements, pump
-from include.transfer.views import take_down
+from include.transfer.views import run_all, take_down
 
 # A reader that comes while the switch waits for a longer query queues behind it, so each attempt is short.
 _ATTEMPT = "20ms"
@@ -227,7 +227,7 @@ def switch(target: Connection, name: TableName, existing: Table, stores: list[Ta
     assert oid is not None
     store = describe(target, [oid], "", target.info.server_version)[oid]
     have = {c.name: c.type for c in existing.columns}
-    views = _lock(target, name, existing, any(have.get(c.name, c.type) != c.type for c in store.columns))
+    make_again = _lock(target, name, existing, any(have.get(c.name, c.type) != c.type for c in store.columns))
     for old in existing.stores:
         target.execute(sql.SQL("drop table {}").format(old.identifier))
     if scalar(target, "select pg_relation_size(%s::regclass) > 0", name.identifier.as_string(target)):
@@ -239,8 +239,7 @@ def switch(target: Connection, name: TableName, existing: Table, stores: list[Ta
                 " have: drop that foreign key and run again"
             ) from None
     notes = _align(target, name, existing, store)
-    for statement in views:
-        target.execute(statement)
+    run_all(target, name, make_again)
     attach(target, name, stores)
     return notes
 
@@ -259,10 +258,10 @@ def _lock(target: Connection, name: TableName, existing: Table, retyped: bool) -
         try:
             with target.transaction():
                 target.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(_ATTEMPT)))
-                views = take_down(target, name) if retyped else []
+                make_again = take_down(target, name) if retyped else []
                 for each in (name, *existing.stores):
                     target.execute(sql.SQL("lock table only {} in access exclusive mode").format(each.identifier))
-                return views
+                return make_again
         except psycopg.errors.LockNotAvailable:
             if time.monotonic() > deadline:
                 raise TransferError(

@@ -72,12 +72,17 @@ def take_down(target: Connection, name: TableName) -> list[sql.Composed]:
             again.append(sql.SQL("comment on column {} is {}").format(sql.Identifier(*it, column), sql.Literal(words)))
         if owner != target.info.user:
             again.append(sql.SQL("alter view {} owner to {}").format(it.identifier, sql.Identifier(owner)))
+    run_all(target, name, drops)
+    return again
+
+
+def run_all(target: Connection, name: TableName, statements: list[sql.Composed]) -> None:
+    """Run what takes a table's views down or makes them again. TransferError where this user may not."""
     try:
-        for statement in drops:
+        for statement in statements:
             target.execute(statement)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.DependentObjectsStillExist) as error:
         raise TransferError(
             f"{name}: views on it are in the way of a column's new type ({error.diag.message_primary}): drop them,"
             " run again, make them anew"
         ) from None
-    return again

@@ -496,6 +496,22 @@ def test_a_widened_column_under_a_view_is_widened(source_uri: str, target_uri: s
     assert rows(target_uri, "select has_table_privilege('transfer_reader', 'on_it', 'select')") == [(True,)]
 
 
+def test_a_view_of_somebody_else_in_the_way_is_named(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, "create table item (id int primary key)")
+    execute(
+        target_uri,
+        "do $$ begin create role transfer_owner login password 'o'; exception when duplicate_object then null; end $$",
+        f"alter database {target_uri.split('/')[-1]} owner to transfer_owner",
+    )
+    owner = re.sub(r"//.*@", "//transfer_owner:o@", target_uri)
+    move(source_uri, owner)
+    execute(target_uri, "create view on_it as select * from item")
+    execute(source_uri, "alter table item alter column id type bigint")
+    with pytest.raises(TransferError, match=r"item: views on it are in the way .*: drop them, run again"):
+        move(source_uri, owner)
+    assert rows(target_uri, "select * from on_it") == []
+
+
 def test_a_column_under_a_busy_view_is_widened(source_uri: str, target_uri: str) -> None:
     execute(source_uri, "create table item (id int primary key)", "insert into item values (1)")
     move(source_uri, target_uri)

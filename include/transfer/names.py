@@ -56,17 +56,14 @@ class TablePlan:
     reason: str
     rows_estimate: int
     bytes_estimate: int = 0
-    key: tuple[str, ...] = ()  # columns by which rows are compared, for mode "key"
-    xid_column: str = ""  # column of the writing transaction, for mode "append"
     forced: bool = False  # a full refresh that was asked for
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"key": list(self.key)}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        known: dict[str, Any] = {f.name: data[f.name] for f in fields(cls) if f.name in data}
-        return cls(**known | {"key": tuple(data.get("key", ()))})
+        return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})
 
 
 @dataclass(frozen=True)

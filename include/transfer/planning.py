@@ -91,8 +91,6 @@ def _plan(
                 reason=reason,
                 rows_estimate=table.rows,
                 bytes_estimate=table.bytes,
-                key=table.key if mode == "key" else (),
-                xid_column=table.xid_column if mode == "append" else "",
                 forced=full or override == "full",
             )
         )
@@ -100,9 +98,9 @@ def _plan(
 
 
 def choose_mode(
-    table: Table, exists: bool, watermark: str | None, full: bool, override: Mode | None
+    table: Table, moved: bool, watermark: str | None, full: bool, override: Mode | None
 ) -> tuple[Mode, str]:
-    """Return the mode and the one line that says why; `exists` and `watermark` are the target table's."""
+    """Return the mode and the one line that says why; `moved`: the target has the table from an earlier run."""
     offered = {"append": bool(table.xid_column), "key": bool(table.key), "full": True}
     if override is not None and not offered[override]:
         lacking = {"append": "a column `xid8 default pg_current_xact_id()`", "key": "a key that no row lacks"}[override]
@@ -121,8 +119,8 @@ def choose_mode(
         if wanted == "append"
         else f"key comparison: {why or 'changed rows are told'} by hashes of ({', '.join(table.key)})"
     )
-    if not exists:
-        return "full", f"full refresh: new in the target, later runs {how}"
+    if not moved:
+        return "full", f"full refresh: not moved before, later runs {how}"
     if wanted == "append" and watermark is None:
         return "full", f"full refresh: no watermark yet, later runs {how}"
     return wanted, how
@@ -133,7 +131,7 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _known(target: Connection) -> dict[str, str | None]:
-    """Return the watermark of every table of the target, None for a table that has none."""
+    """Return the watermark of every table of the target that was moved before, None for a table that has none."""
     audited = query(target, "select from pg_class where oid = to_regclass('transfer.tables')")
     watermarks = dict(query(target, "select target, watermark from transfer.tables")) if audited else {}
-    return {str(name): watermarks.get(str(name)) for _, name, _ in list_tables(target)}
+    return {str(name): watermarks[str(name)] for _, name, _ in list_tables(target) if str(name) in watermarks}

@@ -180,6 +180,9 @@ def test_the_choice_of_a_mode_can_be_overridden_by_pattern(source_uri: str, targ
     planned = {p.source: p for p in plan(source_uri, target_uri, include=["retail.*"], modes=modes)}
     assert planned["retail.events"].mode == "full" and "configured" in planned["retail.events"].reason
     assert "later runs key comparison: configured" in planned["retail.account"].reason
+    execute(target_uri, "create schema retail", "create table retail.account (id bigint primary key)")
+    [of_others] = plan(source_uri, target_uri, include=["retail.account"])
+    assert of_others.reason.startswith("full refresh: not moved before, later runs key comparison")
     with pytest.raises(TransferError, match=r"public.plain: mode key is configured, but the table lacks a key"):
         plan(source_uri, target_uri, modes=read_modes("*.plain=key"))
     for text in ("retail.*", "=full", "retail.*=fast"):

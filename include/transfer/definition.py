@@ -3,7 +3,8 @@
 What reading the data needs arrives as it is: columns in order, types (domains, enums, composites and ranges are made
 where they lack), NOT NULL, keys, checks, indexes, constant defaults, comments, identity columns with their sequence
 ahead. Left out, each for a reason:
-- foreign keys, triggers, rules and row policies: they guard writes, and every table of a run commits by itself
+- foreign keys, exclusion constraints, triggers, rules and row policies: they guard writes, and every table of a run
+  commits by itself
 - generation expressions: the value arrives as the source computed it, so it can't differ here (a column that only the
   target has keeps its own)
 - defaults that call a function: rows arrive complete, and nextval or now() belong to the application that writes

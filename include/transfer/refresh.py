@@ -300,7 +300,7 @@ def _align(target: Connection, name: TableName, existing: Table, store: Table) -
             target.execute(
                 sql.SQL("alter table {} drop constraint {}").format(name.identifier, sql.Identifier(constraint.name))
             )
-            notes.append(f"constraint {constraint.name} dropped: the source no longer has it")
+            notes.append(f"constraint {constraint.name} dropped: the source has none like it")
     present = {_key(c) for c in existing.constraints}
     for constraint in store.constraints:
         if _key(constraint) not in present:

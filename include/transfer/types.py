@@ -130,16 +130,24 @@ def _domain(
     notes: list[str],
 ) -> None:
     _ensure(source, target, found.base, prefix, notes)
-    if there is not None:
+    checks_of = (
+        "select conname, pg_get_constraintdef(oid) from pg_constraint"
+        " where contypid = %s and contype = 'c' and convalidated"
+    )
+    checks = query(source, checks_of, found.oid)
+    if there is not None:  # what the source no longer asks of a value would keep it out
+        change = sql.SQL("alter domain {} drop ").format(name)
+        for check, definition in query(target, checks_of, there):
+            if definition not in dict(checks).values():
+                drop = change + sql.SQL("constraint ") + sql.Identifier(check)
+                notes += attempt(target, drop, f"dropping check {check} of domain {found.shown}")
+        if not found.not_null and scalar(target, "select typnotnull from pg_type where oid = %s", there):
+            notes += attempt(target, change + sql.SQL("not null"), f"dropping NOT NULL of domain {found.shown}")
         return
     base = _spell(source, found.base, found.base_typmod, prefix)
     not_null = sql.SQL(" not null" if found.not_null else "")
     target.execute(sql.SQL("create domain {} as {}{}").format(name, base, not_null))
-    checks = (
-        "select conname, pg_get_constraintdef(oid) from pg_constraint"
-        " where contypid = %s and contype = 'c' and convalidated"
-    )
-    for check, definition in query(source, checks, found.oid):
+    for check, definition in checks:
         statement = sql.SQL("alter domain {} add constraint {} {}").format(
             name, sql.Identifier(check), sql.SQL(definition)
         )

@@ -471,6 +471,18 @@ def test_a_table_follows_when_its_source_drops_a_check_or_a_key(
     assert texts(source_uri, "t") == texts(target_uri, "t")
 
 
+def test_a_domain_follows_when_its_source_asks_less_of_a_value(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, "create domain amount as int not null check (value > 0) check (value < 10)")
+    execute(source_uri, "create table t (id int primary key, v amount)", "insert into t values (1, 1)")
+    move(source_uri, target_uri)
+    execute(source_uri, "alter domain amount drop constraint amount_check", "alter domain amount drop not null")
+    execute(source_uri, "insert into t values (2, -1), (3, null)")
+    assert move(source_uri, target_uri)["public.t"].mode == "key"
+    assert texts(source_uri, "t") == texts(target_uri, "t")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        execute(target_uri, "select 10::amount")
+
+
 def test_a_table_that_the_target_publishes_follows(source_uri: str, target_uri: str) -> None:
     execute(source_uri, "create table t (id int not null unique, v int)", "insert into t values (1, 1), (2, 2)")
     execute(target_uri, "create publication everything for all tables")

@@ -169,10 +169,10 @@ _SINCE = """
 with recursive tree(oid) as (
     select %(oid)s::oid union select i.inhrelid from tree join pg_inherits i on i.inhparent = tree.oid
 )
-select n.nspname, c.relname,
+select c.oid::bigint, n.nspname, c.relname,
     case when c.oid = %(oid)s then to_regclass(format('%%I.%%I', n.nspname, c.relname)) is distinct from c.oid
         else %(partitioned)s and c.oid not in (select relid from pg_partition_tree(%(oid)s::oid::regclass)) end,
-    c.relkind in ('r', 'm') and pg_relation_filenode(c.oid) is distinct from c.relfilenode
+    c.relkind = 'r' and pg_relation_filenode(c.oid) is distinct from c.relfilenode
 from tree join pg_class c using (oid) join pg_namespace n on n.oid = c.relnamespace
 """
 
@@ -287,12 +287,11 @@ def emptied_since(connection: Connection, table: Table) -> TableName | None:
     is detached and a table that another one replaced under its name are not read at all. To be asked when the rows
     have been read, which keeps others from doing so afterwards.
     """
-    if connection.info.server_version < 120000:  # knows no pg_partition_tree
+    if connection.info.server_version < 120000 or table.kind == "v":  # which knows no pg_partition_tree, or has no file
         return None
     given = {"oid": table.oid, "partitioned": table.kind == "p"}
-    for schema, name, gone, anew in connection.execute(_SINCE.encode(), given).fetchall():
-        it = TableName(schema, name)
-        # VACUUM FULL and CLUSTER keep the rows
-        if gone or (anew and not query(connection, sql.SQL("select from only {} limit 1").format(it.identifier))):
-            return it
+    kept = sql.SQL("select from {} where tableoid = %s limit 1").format(table.name.identifier)
+    for oid, schema, name, gone, anew in connection.execute(_SINCE.encode(), given).fetchall():
+        if gone or (anew and not query(connection, kept, oid)):  # VACUUM FULL and CLUSTER keep the rows
+            return TableName(schema, name)
     return None

@@ -180,7 +180,13 @@ def _read_source(source: Connection, target: Connection, plan: TablePlan) -> tup
         raise TransferError(f"{plan.source}: the source has no such table any more: plan the run again")
     wanted = TableName.parse(plan.target)
     prefix = wanted.schema.removesuffix(name.schema)
-    table = describe(source, [oid], prefix, target.info.server_version)[oid]
+    try:
+        table = describe(source, [oid], prefix, target.info.server_version)[oid]
+    except psycopg.errors.InternalError_:  # "cache lookup failed": the snapshot shows what is there no more
+        raise TransferError(
+            f"{plan.source}: its definition was changed in the source since the moment at which this run reads: start"
+            " the run again"
+        ) from None
     system = scalar(
         source,
         "select (select system_identifier from pg_control_system())::text || '/' || oid from pg_database"

@@ -125,6 +125,15 @@ def test_rows_that_the_moment_no_longer_shows_are_not_taken_for_deleted(
     assert texts(source_uri, "t") == texts(target_uri, "t")
 
 
+def test_a_key_dropped_since_the_moment_is_told(source_uri: str, target_uri: str) -> None:
+    execute(source_uri, "create table t (id int primary key)")
+    with held_snapshot(source_uri) as snapshot:
+        [t] = plan(source_uri, target_uri)
+        execute(source_uri, "alter table t drop constraint t_pkey")
+        with pytest.raises(TransferError, match="its definition was changed in the source since the moment"):
+            transfer_table(source_uri, target_uri, t, run_id="late", snapshot=snapshot)
+
+
 def test_a_table_that_was_only_packed_anew_still_shows_its_moment(source_uri: str, target_uri: str) -> None:
     execute(source_uri, "create table t (id int primary key)", "insert into t values (1), (2)")
     with held_snapshot(source_uri) as snapshot:

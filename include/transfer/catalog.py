@@ -164,7 +164,8 @@ order by i.indrelid, not i.indisprimary, i.indnkeyatts, i.indexrelid
 """
 
 # What a snapshot shows of a table and of all that it reads through it, beside what everybody sees now: pg_class is read
-# at the snapshot, the functions aren't.
+# at the snapshot, the functions aren't. A table that VACUUM or ANALYZE found empty (0; -1 is unknown) had nothing to
+# lose.
 _SINCE = """
 with recursive tree(oid) as (
     select %(oid)s::oid union select i.inhrelid from tree join pg_inherits i on i.inhparent = tree.oid
@@ -172,7 +173,7 @@ with recursive tree(oid) as (
 select c.oid::bigint, n.nspname, c.relname,
     case when c.oid = %(oid)s then to_regclass(format('%%I.%%I', n.nspname, c.relname)) is distinct from c.oid
         else %(partitioned)s and c.oid not in (select relid from pg_partition_tree(%(oid)s::oid::regclass)) end,
-    c.relkind = 'r' and pg_relation_filenode(c.oid) is distinct from c.relfilenode
+    c.relkind = 'r' and c.reltuples <> 0 and pg_relation_filenode(c.oid) is distinct from c.relfilenode
 from tree join pg_class c using (oid) join pg_namespace n on n.oid = c.relnamespace
 """
 

@@ -126,12 +126,12 @@ def scalar(connection: Connection, statement: LiteralString | sql.Composable, *a
 
 @contextmanager
 def reading(source: Connection, snapshot: str | None) -> Iterator[None]:
-    """Read one moment of the source: the exported snapshot, or one of its own. Changes nothing there."""
+    """Read one moment of the source: an exported snapshot (see `snapshot`), or its own. Changes nothing there."""
     source.execute("begin isolation level repeatable read, read only")
     try:
         if snapshot is not None:
             try:
-                source.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot)))
+                source.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(snapshot.partition("/")[0])))
             except psycopg.Error as error:
                 raise SnapshotLostError(
                     f"source: snapshot {snapshot} of this run is gone ({safe_message(error)}); start the run again"

@@ -18,6 +18,7 @@ versions that are newer than it.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -83,9 +84,13 @@ def hold_snapshot(
 
 @contextmanager
 def _held(source_uri: str) -> Iterator[tuple[Connection, str]]:
-    """Yield a connection that holds a snapshot, and the snapshot's id."""
+    """Yield a connection that holds a snapshot, and the snapshot's id: the server's, and a part of our own.
+
+    The server counts from the start again when it starts again, so that an id of its own can come back for another
+    moment.
+    """
     with connect(source_uri, "source") as source, reading(source, None):
-        yield source, scalar(source, "select pg_export_snapshot()")
+        yield source, f"{scalar(source, 'select pg_export_snapshot()')}/{secrets.token_hex(4)}"
 
 
 def shared_snapshot(target_uri: str, run_id: str, plan: TablePlan | None = None, *, timeout: float = 300) -> str:

@@ -125,6 +125,16 @@ def test_rows_that_the_moment_no_longer_shows_are_not_taken_for_deleted(
     assert texts(source_uri, "t") == texts(target_uri, "t")
 
 
+def test_a_moment_before_a_crash_is_not_taken_for_one_after_it(old_server: PostgresServer) -> None:
+    moments = set()
+    for _ in range(2):
+        with held_snapshot(old_server.uri()) as snapshot:
+            moments.add(snapshot)
+            old_server.stop("immediate")
+            old_server.start()
+    assert len(moments) == 2
+
+
 def test_a_key_dropped_since_the_moment_is_told(source_uri: str, target_uri: str) -> None:
     execute(source_uri, "create table t (id int primary key)")
     with held_snapshot(source_uri) as snapshot:

@@ -12,7 +12,7 @@ what a killed run leaves of them the next one sweeps away. Each has its own key:
 source's word, which has the key in one piece.
 
 Why a parent with children. The target table must keep its OID, for on it hang views, grants, policies, comments,
-extended statistics and publications, some of them other people's. Measured with two readers on a view of the table, one
+extended statistics, some of them other people's. Measured with two readers on a view of the table, one
 million rows, three refreshes (lock and DDL, longest wait of a reader):
 
     inherit (this)            2 ms     35 ms   nothing to restore
@@ -24,8 +24,8 @@ million rows, three refreshes (lock and DDL, longest wait of a reader):
     DELETE and COPY           -               no wait, but every row twice on disk, and keys kept up row by row
     a view as the table       -               policies and statistics can't hang on a view
 
-What it costs: `select from only` sees nothing, dropping the table needs CASCADE, a plan shows the store's name, and
-joins lose the proof that a key is unique.
+What it costs: `select from only` sees nothing, dropping the table needs CASCADE, a plan shows the store's name, joins
+lose the proof that a key is unique, and a publication of this one table misses stores that come after it.
 
 Rows are frozen, so a transaction that took its snapshot before the switch and reads the table after it sees the new
 rows; rows with an ordinary xmin would be invisible to it, and it would read an empty table.

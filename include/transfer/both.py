@@ -52,15 +52,15 @@ class Reading:
         return False
 
 
-def side_by_side(ours: Reading, theirs: Reading) -> Iterator[tuple[Any, Any]]:
-    """Yield what both sides have of each chunk, None for a side that has nothing of it. Both come in order."""
+def side_by_side(ours: Reading, theirs: Reading) -> Iterator[tuple[int, Any, Any]]:
+    """Yield each chunk and what both sides have of it, None for a side that has nothing. Both come in order."""
     try:
         left, right = iter(ours), iter(theirs)
         here, there = next(left, None), next(right, None)
         while here is not None or there is not None:
             chunk = min(row[0] for row in (here, there) if row is not None)
             is_here, is_there = here is not None and here[0] == chunk, there is not None and there[0] == chunk
-            yield here[1:] if here and is_here else None, there[1:] if there and is_there else None
+            yield chunk, here[1:] if here and is_here else None, there[1:] if there and is_there else None
             here = next(left, None) if is_here else here
             there = next(right, None) if is_there else there
     finally:

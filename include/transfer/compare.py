@@ -3,7 +3,7 @@
 Rows fall into ranges of about ten by their key, and of every range both sides give one number, the XOR of its rows'
 hashes. Where the numbers differ, both sides give the hash of each row and its place; what only the source
 has is fetched from its place there, what only the target has is deleted at its place here. So one scan of each side,
-the ranges (1.2 bytes a row) and the hashes of the ranges that differ travel, and then the changed rows themselves.
+the ranges (0.8 bytes a row) and the hashes of the ranges that differ travel, and then the changed rows themselves.
 
 Ten rows a range is where the ranges' and the rows' hashes cost the fewest bytes together when 1% of the rows changed.
 A range is a stretch of the key's first column where that is an integer: rows that lie together then fall into the same
@@ -20,6 +20,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from psycopg import sql
 
@@ -30,7 +31,7 @@ from include.transfer.session import Connection, older_version, query
 from include.transfer.stream import Progress, copy_statements, pump
 
 _ROWS_A_RANGE = 10
-_RANGES_A_CHUNK = 1024  # ranges whose numbers travel as one value
+_RANGES_A_CHUNK = 1024  # ranges that travel as one value, a power of two
 _TOO_MANY = 0.8  # share of ranges that differ from which on a full refresh is cheaper
 _FEW, _FEW_IN_ORDER = 0.005, 0.1  # share up to which the index is cheaper than a scan, the latter when rows lie by key
 _MOST_RANGES = 2**31  # their numbers are integers
@@ -38,13 +39,27 @@ _FETCH = 20_000  # rows deleted or fetched by one statement
 
 _HERE = ("", "localhost", "127.0.0.1", "::1")
 
-_BY_SCAN = sql.SQL(
-    "(select {number} as number, {row} as hash, ctid from {table} where {number} = any({numbers}::int[])) differing"
+
+# the chunks are sorted when they are made, or the planner would sort all rows
+_IN_ORDER = sql.SQL("with chunks as materialized ({}) select * from chunks order by chunk")
+# a range's number within its chunk takes the place of the hash's last bits
+_RANGES = sql.SQL(
+    "select number / {chunk} as chunk, sum(rows)::bigint,"
+    " string_agg(int8send((hash & -{chunk}) | (number % {chunk})), ''::bytea)"
+    " from (select {number} as number, bit_xor({row}) as hash, count(*) as rows from {table} group by 1) ranges"
+    " group by 1"
+)
+_ROWS_BY_SCAN = sql.SQL(
+    "select number / {chunk} as chunk, string_agg(int8send(hash) || tidsend(ctid), ''::bytea)"
+    " from (select {number} as number, {row} as hash, ctid from {table}"
+    " where {number} = any({numbers}::int[])) differing group by 1"
 )
 # offset 0: each stretch is looked up by itself, whatever the planner, which takes it for long, would rather do
-_BY_INDEX = sql.SQL(
-    "unnest({lows}::bigint[], {highs}::bigint[]) stretch(low, high), lateral (select {number} as number,"
+_ROWS_BY_INDEX = sql.SQL(
+    "select number / {chunk} as chunk, string_agg(int8send(hash) || tidsend(ctid), ''::bytea)"
+    " from unnest({lows}::bigint[], {highs}::bigint[]) stretch(low, high), lateral (select {number} as number,"
     " {row} as hash, ctid from {table} stored where {column} between stretch.low and stretch.high offset 0) differing"
+    " group by 1"
 )
 
 
@@ -155,51 +170,43 @@ def _differences(
     source: Connection, target: Connection, table: Table, existing: Table, rows: int, progress: Progress
 ) -> Difference | None:
     ranges = _ranges(source, target, table, existing, rows)
-    parts: dict[str, sql.Composable] = {
+    parts = {
         "number": ranges.number,
         "row": row_hash(table.columns, older_version(source, target)),
         "chunk": sql.Literal(_RANGES_A_CHUNK),
     }
+
+    def both(statement: sql.SQL, **more: sql.Composable) -> Iterator[tuple[int, Any, Any]]:
+        ours, theirs = (
+            _IN_ORDER.format(statement.format(**parts, **more, table=each.name.identifier))
+            for each in (table, existing)
+        )
+        return side_by_side(Reading(source, ours), Reading(target, theirs))
+
     found = Difference()
     differing = array("i")
     total = 0
-    statement = sql.SQL(
-        "select number / {chunk}, sum(rows)::bigint, string_agg(int4send(number) || int8send(hash), ''::bytea)"
-        " from (select {number} as number, bit_xor({row}) as hash, count(*) as rows from {table} group by 1) ranges"
-        " group by 1 order by 1"
-    )
-    for ours, theirs in side_by_side(
-        Reading(source, statement.format(**parts, table=table.name.identifier)),
-        Reading(target, statement.format(**parts, table=existing.name.identifier)),
-    ):
+    for chunk, ours, theirs in both(_RANGES):
         (source_rows, source_hashes), (target_rows, target_hashes) = ours or (0, b""), theirs or (0, b"")
         found.source_rows += source_rows
         found.target_rows += target_rows
         found.bytes += len(source_hashes)
         progress(0, len(source_hashes))
-        total += max(len(source_hashes), len(target_hashes)) // 12
-        here, there = (set(_cut(hashes, "12s")) for hashes in (source_hashes, target_hashes))
-        differing.extend({int.from_bytes(each[:4], "big") for each in here ^ there})
+        total += max(len(source_hashes), len(target_hashes)) // 8
+        here, there = (set(_cut(hashes, "8s")) for hashes in (source_hashes, target_hashes))
+        places = {int.from_bytes(each[6:], "big") % _RANGES_A_CHUNK for each in here ^ there}
+        differing.extend(chunk * _RANGES_A_CHUNK + place for place in places)
     if len(differing) > _TOO_MANY * total and total > _RANGES_A_CHUNK:
         return None
     if not differing:
         return found
     if ranges.column is not None and len(differing) <= ranges.few * total:
         stretches = list(map(ranges.stretch, sorted(differing)))
-        parts |= {"column": ranges.column, "lows": _array(low for low, _ in stretches)}
-        parts["highs"] = _array(high for _, high in stretches)
-        differing_rows = _BY_INDEX
+        lows, highs = (_array(ends) for ends in zip(*stretches, strict=True))
+        rows_of = both(_ROWS_BY_INDEX, column=ranges.column, lows=lows, highs=highs)
     else:
-        parts["numbers"] = _array(differing)
-        differing_rows = _BY_SCAN
-    statement = sql.SQL(
-        "select number / {chunk}, string_agg(int8send(hash) || tidsend(ctid), ''::bytea) from {rows}"
-        " group by 1 order by 1"
-    )
-    for ours, theirs in side_by_side(
-        Reading(source, statement.format(**parts, rows=differing_rows.format(**parts, table=table.name.identifier))),
-        Reading(target, statement.format(**parts, rows=differing_rows.format(**parts, table=existing.name.identifier))),
-    ):
+        rows_of = both(_ROWS_BY_SCAN, numbers=_array(differing))
+    for _, ours, theirs in rows_of:
         at_source, at_target = (_places_by_hash(each[0] if each else b"") for each in (ours, theirs))
         found.bytes += len(ours[0]) if ours else 0
         for hashed in at_source.keys() - at_target.keys():

@@ -242,26 +242,33 @@ def _ranges(source: Connection, target: Connection, table: Table, existing: Tabl
 
 
 def _spread(target: Connection, existing: Table, column: str, rows: int) -> tuple[int, float] | None:
-    """Return how many values of an integer column hold about ten rows, and `Ranges.few`; None for too few values.
+    """Return how many values of an indexed integer column hold about ten rows, and `Ranges.few`.
 
     The column's histogram tells it: each of its stretches holds as many rows as the others, so the median stretch
-    says how dense most rows lie, however far away a few are.
+    says how dense most rows lie, however far away a few are. None where a value has too many rows: a thousand of the
+    index are asked, for the catalog's n_distinct is far too low where equal values lie together.
     """
     known = query(
         target,
-        "select n_distinct, histogram_bounds::text::bigint[], correlation, exists (select from pg_index i"
+        "select histogram_bounds::text::bigint[], correlation from pg_stats s"
+        " where schemaname = %s and tablename = %s and attname = %s and exists (select from pg_index i"
         " join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0] where a.attname = s.attname"
         " and i.indrelid = format('%%I.%%I', schemaname, tablename)::regclass and i.indisvalid and i.indpred is null)"
-        " from pg_stats s where schemaname = %s and tablename = %s and attname = %s order by inherited desc limit 1",
+        " order by inherited desc limit 1",
         *(*(existing.stores[0] if len(existing.stores) == 1 else existing.name), column),
     )
-    if not known or (-0.05 <= known[0][0] <= rows / 20) or not known[0][1]:
+    if not known or not known[0][0]:
         return None
-    _, bounds, correlation, indexed = known[0]
+    bounds, correlation = known[0]
+    thousand = sql.SQL("select {0} from {1} where {0} >= {2} order by {0} limit 1000").format(
+        sql.Identifier(column), existing.name.identifier, sql.Literal(bounds[len(bounds) // 2])
+    )
+    values = [value for (value,) in query(target, thousand)]
+    if len(values) > 2 * _ROWS_A_RANGE * len(set(values)):
+        return None
     stretches = sorted(high - low for low, high in pairwise(bounds))
     width = stretches[len(stretches) // 2] * len(stretches) * _ROWS_A_RANGE // max(1, rows)
-    in_order = abs(correlation or 0) > 0.9
-    return min(max(1, width), 2**63 - 1), (_FEW_IN_ORDER if in_order else _FEW) if indexed else 0.0
+    return min(max(1, width), 2**63 - 1), _FEW_IN_ORDER if abs(correlation or 0) > 0.9 else _FEW
 
 
 def _array(numbers: Iterable[int]) -> sql.Literal:

@@ -201,8 +201,8 @@ def _differences(
     if not differing:
         return found
     if ranges.column is not None and len(differing) <= ranges.few * total:
-        stretches = list(map(ranges.stretch, sorted(differing)))
-        lows, highs = (_array(ends) for ends in zip(*stretches, strict=True))
+        ordered = array("i", sorted(differing))
+        lows, highs = (_array(ranges.stretch(number)[end] for number in ordered) for end in (0, 1))
         rows_of = both(_ROWS_BY_INDEX, column=ranges.column, lows=lows, highs=highs)
     else:
         rows_of = both(_ROWS_BY_SCAN, numbers=_array(differing))

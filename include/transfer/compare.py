@@ -39,7 +39,6 @@ _FETCH = 20_000  # rows deleted or fetched by one statement
 
 _HERE = ("", "localhost", "127.0.0.1", "::1")
 
-
 # the chunks are sorted when they are made, or the planner would sort all rows
 _IN_ORDER = sql.SQL("with chunks as materialized ({}) select * from chunks order by chunk")
 # a range's number within its chunk takes the place of the hash's last bits
@@ -253,7 +252,8 @@ def _spread(target: Connection, existing: Table, column: str, rows: int) -> tupl
         "select histogram_bounds::text::bigint[], correlation from pg_stats s"
         " where schemaname = %s and tablename = %s and attname = %s and exists (select from pg_index i"
         " join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0] where a.attname = s.attname"
-        " and i.indrelid = format('%%I.%%I', schemaname, tablename)::regclass and i.indisvalid and i.indpred is null)"
+        " and i.indrelid = format('%%I.%%I', schemaname, tablename)::regclass"
+        " and i.indisunique and i.indisvalid and i.indpred is null)"
         " order by inherited desc limit 1",
         *(*(existing.stores[0] if len(existing.stores) == 1 else existing.name), column),
     )

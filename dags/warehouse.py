@@ -142,7 +142,7 @@ with DAG(
     def dbt_docs() -> None:
         """Make the dbt docs that the UI shows, where the project has changed since they were made."""
         if build.docs_are_stale() and build.make_docs(connection_uri("target_db")):
-            raise RuntimeError("dbt could not make its docs; its messages stand above")
+            raise build.DbtRunError("dbt could not make its docs; its messages stand above")
 
     plans = plan_transfer([landing_dag_id(contract) for contract in landed])
     hold_snapshot(plans)

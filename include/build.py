@@ -19,6 +19,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from psycopg.pq import Conninfo
 
 from include import settings
+from include.errors import FinalError, TransientError
 
 # Said to every dbt, Airflow's too, because a parse is worth something only to those who were told the same.
 PROFILE = ("--profile", "warehouse", "--target", "target_db")
@@ -37,8 +38,12 @@ def run_dbt(arguments: Sequence[str], target_uri: str | None = None) -> int:
     return 0 if result.success else 1
 
 
-class DbtError(RuntimeError):
+class DbtError(FinalError):
     """dbt can't parse its project or serve its docs; the message says why."""
+
+
+class DbtRunError(TransientError):
+    """dbt could not reach its database or could not finish; its own messages say why."""
 
 
 def manifest_is_stale() -> bool:

@@ -10,11 +10,9 @@ import logging
 import sys
 from collections.abc import Sequence
 
-import psycopg
-
 from include import build, demo, landing, settings, transfer
+from include.errors import WarehouseError
 from include.status import format_status, read_status
-from include.transfer.session import safe_message
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -45,25 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(arguments)
     try:
         return int(args.handler(args))
-    except (landing.LandingError, landing.FileError, transfer.TransferError, build.DbtError, ValueError) as error:
+    except WarehouseError as error:
         print(error, file=sys.stderr)
-    except psycopg.Error as error:
-        print(_sentence(error), file=sys.stderr)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     return 1
-
-
-def _sentence(error: psycopg.Error) -> str:
-    if error.sqlstate is None:
-        return (
-            f"a database can't be reached: {' '.join(str(error).split())}\n"
-            "`make status` says whether the demo's run; AIRFLOW_CONN_SOURCE_DB and AIRFLOW_CONN_TARGET_DB name others"
-        )
-    if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return f"a database refuses: {safe_message(error)}: grant it to the connection's user, or connect as another"
-    return f"a database refuses: {safe_message(error)}"
 
 
 def _status(args: argparse.Namespace) -> int:

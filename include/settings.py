@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from include.errors import SettingError
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -33,10 +35,6 @@ _DOTENV = read_dotenv(Path(os.environ.get("DOTENV", PROJECT / ".env")))
 def setting(name: str, default: str) -> str:
     """Return the setting called `name`: the environment's, else .env's, else `default`. Empty counts as unset."""
     return os.environ.get(name) or _DOTENV.get(name) or default
-
-
-class SettingError(SystemExit, ValueError):
-    """A setting holds what it can't. Where nobody catches it, the program ends with its sentence and no traceback."""
 
 
 def number_setting(name: str, default: int, least: int = 1, most: int | None = None) -> int:

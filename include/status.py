@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import dict_row
+
+from include.postgres import records, session
 
 LANDED = """
     select
@@ -47,17 +48,17 @@ class Status:
 
 
 def read_status(source_uri: str, target_uri: str) -> Status:
-    """Return what stands in both databases now. Raises psycopg.OperationalError where one can't be reached."""
+    """Return what stands in both databases now. Raises ConnectionFailedError where one can't be reached."""
     return Status(
-        landed=_rows(source_uri, LANDED),
-        transferred=_rows(target_uri, TRANSFERRED),
+        landed=_rows(source_uri, "source_db", LANDED),
+        transferred=_rows(target_uri, "target_db", TRANSFERRED),
         marts=[{"mart": name, "rows": count} for name, count in count_marts(target_uri).items()],
     )
 
 
 def count_marts(target_uri: str) -> dict[str, int]:
     """Return the number of rows of each table in the schema `marts`."""
-    with psycopg.connect(target_uri) as connection:
+    with session(target_uri, "target_db") as connection:
         counts = {}
         for (name,) in connection.execute(MARTS).fetchall():
             query = sql.SQL("select count(*) from marts.{}").format(sql.Identifier(name))
@@ -101,9 +102,9 @@ def _text(value: Any) -> str:
     return f"{value:,.2f}" if isinstance(value, float) else str(value)
 
 
-def _rows(uri: str, query: str) -> list[dict[str, Any]]:
-    with psycopg.connect(uri, row_factory=dict_row) as connection:
+def _rows(uri: str, place: str, query: LiteralString) -> list[dict[str, Any]]:
+    with session(uri, place) as connection:
         try:
-            return connection.execute(query).fetchall()
+            return records(connection, query)
         except psycopg.errors.UndefinedTable:
             return []

@@ -50,7 +50,7 @@ def test_right_that_is_lacking_is_one_sentence(
         try:
             poor = f"postgresql://poor:poor@127.0.0.1:{parts['port']}/{parts['dbname']}"
             said = refused("land", monkeypatch, capsys, poor)
-            assert said.startswith("a database refuses: permission denied for ") and "grant" in said
+            assert said.startswith("source_db: permission denied for ") and "grant" in said
         finally:
             connection.execute(sql.SQL("drop role poor"))
 

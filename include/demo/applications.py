@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 
-import psycopg
+from include.postgres import Connection, lock_in_transaction, session
 
 _TABLES = """
 create schema if not exists billing;
@@ -96,8 +96,8 @@ def make_tables(source_uri: str, *, rows: int = 200, seed: int = 1, until: datet
 
     Returns whether they were filled: tables that hold rows already are left alone. Safe to repeat.
     """
-    with psycopg.connect(source_uri) as connection:
-        connection.execute("select pg_advisory_xact_lock(hashtextextended('demo applications', 0))")
+    with session(source_uri, "source_db") as connection, connection.transaction():
+        lock_in_transaction(connection, "demo applications")
         connection.execute("set local client_min_messages = warning")
         connection.execute(_TABLES)
         found = connection.execute("select exists (select from billing.account) or exists (select from sales.sale)")
@@ -109,15 +109,13 @@ def make_tables(source_uri: str, *, rows: int = 200, seed: int = 1, until: datet
 
 def change_tables(source_uri: str, *, rows: int = 10, seed: int | None = None) -> None:
     """Do in one transaction what the applications do in an hour: open accounts, sell, change, delete."""
-    with psycopg.connect(source_uri) as connection:
+    with session(source_uri, "source_db") as connection, connection.transaction():
         _fill(connection, rows, 0, random.randrange(10**6) if seed is None else seed, None)  # noqa: S311
         for statement in _CHANGE:
             connection.execute(statement, {"until": datetime.now(UTC)})
 
 
-def _fill(
-    connection: psycopg.Connection[tuple[object, ...]], rows: int, days: int, seed: int, until: datetime | None
-) -> None:
+def _fill(connection: Connection, rows: int, days: int, seed: int, until: datetime | None) -> None:
     values = {"rows": rows, "days": days, "until": until or datetime.now(UTC) - timedelta(seconds=1)}
     connection.execute("select setseed(%s)", [seed % 1000 / 1000])
     connection.execute(_FILL, values)

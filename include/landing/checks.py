@@ -8,7 +8,6 @@ from importlib import resources
 from pathlib import Path
 
 import jsonschema_rs
-import psycopg
 import yaml
 from croniter import croniter
 
@@ -17,6 +16,7 @@ from include.landing import dbt_sources
 from include.landing.contracts import Contract, ContractError, read_contract
 from include.landing.rows import RowSchema
 from include.landing.tables import differences
+from include.postgres import session
 
 _ENGINES = ("jsonschema", "landing")
 
@@ -32,7 +32,7 @@ def check_contracts(
     found = {file: check_file(file) for file in files}
     problems = [problem for file in files for problem in found[file]]
     if source_uri is not None:
-        with psycopg.connect(source_uri, autocommit=True) as connection:
+        with session(source_uri, "source_db") as connection:
             for contract in (read_contract(file) for file in files if not found[file]):
                 _, differing = differences(connection, contract)
                 problems += [f"{contract.file}: {difference}" for difference in differing]

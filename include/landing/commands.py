@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import TypeAlias
 
-import psycopg
 from psycopg.rows import dict_row
 
 from include import settings
@@ -15,11 +14,12 @@ from include.landing import dbt_sources
 from include.landing.checks import check_contracts
 from include.landing.contracts import contracts, select
 from include.landing.drafts import write_draft
-from include.landing.files import FileError, Root, batches, pending_files
+from include.landing.files import FileError, Root, UnusableFileError, batches, pending_files
 from include.landing.load import LandingError, LandResult, judge, land
 from include.landing.rejects import release, replay
 from include.landing.tables import ensure_tables
 from include.landing.urls import fetch
+from include.postgres import session
 from include.status import format_table
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # argparse has no public name for it
@@ -55,7 +55,9 @@ def _land(args: argparse.Namespace) -> int:
     found = 0
     folder = Root(args.root).local
     if folder is not None and folder.exists() and not folder.is_dir():
-        raise FileError(f"{folder}: is a file: name the landing root, the folder that holds a folder for each source")
+        raise UnusableFileError(
+            f"{folder}: is a file: name the landing root, the folder that holds a folder for each source"
+        )
     if not args.dry_run:
         ensure_tables(chosen, settings.connection_uri("source_db"))
     for contract in chosen:
@@ -141,8 +143,9 @@ def _chosen(args: argparse.Namespace) -> dict[str, object]:
 
 def _list_rejects(args: argparse.Namespace) -> int:
     ensure_tables([], settings.connection_uri("source_db"))
-    with psycopg.connect(settings.connection_uri("source_db"), row_factory=dict_row) as connection:
-        rows = connection.execute(
+    with session(settings.connection_uri("source_db"), "source_db") as connection:
+        cursor = connection.cursor(row_factory=dict_row)
+        rows = cursor.execute(
             'select dataset, path as file, code, field, count(*) as rows, min(line) as "first line"'
             + _CHOSEN
             + " group by 1, 2, 3, 4 order by 1, 2, 6",
@@ -154,7 +157,7 @@ def _list_rejects(args: argparse.Namespace) -> int:
 
 def _show_rejects(args: argparse.Namespace) -> int:
     ensure_tables([], settings.connection_uri("source_db"))
-    with psycopg.connect(settings.connection_uri("source_db")) as connection:
+    with session(settings.connection_uri("source_db"), "source_db") as connection:
         rows = connection.execute(
             'select dataset, path, line, code, reason, "row"' + _CHOSEN + " order by 1, 2, 3 limit %(limit)s",
             _chosen(args),

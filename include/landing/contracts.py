@@ -17,6 +17,7 @@ import yaml
 from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard, SchemaProperty
 
 from include import settings
+from include.errors import FinalError
 
 MAX_ROW_BYTES = 16 * 1024 * 1024  # of a contract that does not say: one line of a file may be this long
 
@@ -24,7 +25,7 @@ MAX_FETCH_BYTES = 4 * 1024**3
 MAX_FETCH_SECONDS = 1800.0
 
 
-class ContractError(ValueError):
+class ContractError(FinalError):
     """A contract can't be used; the message names the file, the place in it and what to write there."""
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from include import settings
+from include.errors import FinalError, TransientError, WarehouseError
 from include.landing.contracts import Contract
 
 QUIET_SECONDS = 10.0  # where the system can't tell who writes a file, it must have been left alone for so long
@@ -41,8 +42,16 @@ class Stream(Protocol):
     def readline(self, size: int = -1, /) -> bytes: ...
 
 
-class FileError(Exception):
-    """A file can't be landed now; the message gives the reason and the next step, and shows no value of a row."""
+class FileError(WarehouseError):
+    """A file can't be read or moved; the message gives the reason and the next step, and shows no value of a row."""
+
+
+class UnusableFileError(FileError, FinalError):
+    """A file is not what it should be: somebody has to send it again, or to change the contract or a setting."""
+
+
+class UnavailableFileError(FileError, TransientError):
+    """A file can't be had now: it is being written, or the server that gives it is away."""
 
 
 # A row's line number, its text as it stood in the file, its parsed value, what kept it from parsing (code, reason).
@@ -76,7 +85,9 @@ class Root:
                 return path.fs, str(path.path).rstrip("/")
             filesystem, path = fsspec.core.url_to_fs(self.url)
         except (ImportError, ValueError) as error:
-            raise FileError(f"{self.url}: can't be opened ({error}): check the root, or add the package") from None
+            raise UnusableFileError(
+                f"{self.url}: can't be opened ({error}): check the root, or add the package"
+            ) from None
         return filesystem, str(path).rstrip("/")
 
     def glob(self, pattern: str) -> list[str]:
@@ -190,7 +201,7 @@ def move_to_archive(root: Root, target: Root, path: str, file: Path, sha256: str
             _move(root, target, path, name, file)
         root.remove(path)
         return name
-    raise FileError("the archive holds other bytes under both of its names: look at the archive root")
+    raise UnusableFileError("the archive holds other bytes under both of its names: look at the archive root")
 
 
 def _move(root: Root, target: Root, path: str, name: str, file: Path) -> None:
@@ -227,7 +238,7 @@ def check_at_rest(file: Path) -> None:
             is_open = isinstance(error, OSError) and error.errno == errno.EAGAIN
             age = abs(time.time() - file.stat().st_mtime)
             if is_open or age < QUIET_SECONDS:
-                raise FileError("is still being written: it is taken up by the next run") from None
+                raise UnavailableFileError("is still being written: it is taken up by the next run") from None
 
 
 class _Hashed(io.RawIOBase):
@@ -257,7 +268,7 @@ def opened(file: Path, sha256: str) -> Iterator[Stream]:
         buffered = io.BufferedReader(hashed, _CHUNK)
         is_gzip = buffered.peek(2)[:2] == b"\x1f\x8b"
         if file.suffix == ".gz" and not is_gzip:
-            raise FileError("is named .gz and holds no gzip: send it again")
+            raise UnusableFileError("is named .gz and holds no gzip: send it again")
         content: Any = io.BufferedReader(gzip.GzipFile(fileobj=buffered), _CHUNK) if is_gzip else buffered
         try:
             if content.peek(3)[:3] == b"\xef\xbb\xbf":
@@ -266,13 +277,13 @@ def opened(file: Path, sha256: str) -> Iterator[Stream]:
             while content.read(_CHUNK):
                 pass
         except EOFError:
-            raise FileError("ends within its gzip stream: it was cut short, send it again") from None
+            raise UnusableFileError("ends within its gzip stream: it was cut short, send it again") from None
         except (gzip.BadGzipFile, zlib.error):
-            raise FileError("holds damaged gzip: send it again") from None
+            raise UnusableFileError("holds damaged gzip: send it again") from None
         while buffered.read(_CHUNK):
             pass
         if hashed.digest.hexdigest() != sha256:
-            raise FileError("changed while it was read: it is taken up by the next run")
+            raise UnavailableFileError("changed while it was read: it is taken up by the next run")
 
 
 def json_lines(stream: Stream, max_bytes: int, loads: Callable[[bytes], Any]) -> Iterator[Line]:
@@ -358,14 +369,14 @@ def _header(lines: _Lines, delimiter: str, columns: dict[str, bool]) -> list[str
         return []
     header = _fields(first, delimiter)
     if header is None:
-        raise FileError(f"has a first line that is no header of names separated by {delimiter!r}")
+        raise UnusableFileError(f"has a first line that is no header of names separated by {delimiter!r}")
     missing = [name for name, required in columns.items() if required and name not in header]
     unknown = [name for name in header if name not in columns]
     if missing or unknown or len(set(header)) != len(header):
         parts = [f"lacks {', '.join(missing)}"] if missing else []
         parts += [f"has {len(unknown)} that the contract does not know"] if unknown else []
         parts += [] if missing or unknown else ["names a column twice"]
-        raise FileError(f"has a header that {' and '.join(parts)}: mend the file or the contract")
+        raise UnusableFileError(f"has a header that {' and '.join(parts)}: mend the file or the contract")
     return header
 
 

@@ -27,12 +27,14 @@ import psycopg
 from psycopg import sql
 
 from include import settings
+from include.errors import FinalError, TransientError, WarehouseError
 from include.landing.contracts import Contract
 from include.landing.encoder import EXACT, escaped
 from include.landing.files import (
     FileError,
     Line,
     Root,
+    UnavailableFileError,
     batches,
     check_at_rest,
     csv_records,
@@ -43,7 +45,8 @@ from include.landing.files import (
 )
 from include.landing.merge import Merger, create_stage
 from include.landing.rows import Problem, RowSchema
-from include.landing.tables import Connection, create_tables, lock, name_of
+from include.landing.tables import create_tables, lock, name_of
+from include.postgres import Connection, safe_message, session
 
 _BUFFER_ROWS = 200  # rows handed on at once
 _TOLD_PROBLEMS = 20  # of a row
@@ -121,12 +124,20 @@ class LandResult:
         )
 
 
-class LandingError(Exception):
+class LandingError(WarehouseError):
     """Some files of a batch were not landed; the others were. `result` says what became of each."""
 
     def __init__(self, result: LandResult) -> None:
         super().__init__("\n".join(result.errors))
         self.result = result
+
+
+class FilesHeldError(LandingError, FinalError):
+    """The files that were not landed are held: their rows would be as bad the next time."""
+
+
+class FilesFailedError(LandingError, TransientError):
+    """At least one file could not be landed now."""
 
 
 def land(
@@ -148,8 +159,8 @@ def land(
     results: list[FileResult] = []
     # While one group is loaded, in a thread and over a connection of its own, the next one is judged.
     with (
-        psycopg.connect(source_uri, autocommit=True) as connection,
-        psycopg.connect(source_uri, autocommit=True) as lookup,
+        session(source_uri, "source_db") as connection,
+        session(source_uri, "source_db") as lookup,
         ThreadPoolExecutor(1) as worker,
     ):
         create_tables(connection, [contract])
@@ -166,7 +177,7 @@ def land(
             waiting.extend([path] for path in (group.again if group else ()))
     result = LandResult(contract.name, tuple(results), dict(codes), time.monotonic() - begun)
     if result.errors:
-        raise LandingError(result)
+        raise (FilesFailedError if any(file.status == "failed" for file in result.files) else FilesHeldError)(result)
     return result
 
 
@@ -343,7 +354,7 @@ def _demand_clock(connection: Connection, contract: Contract) -> None:
         "select max(loaded_at) from landing.files where dataset = %s having max(loaded_at) > now()", [contract.name]
     ).fetchone()
     if later:
-        raise FileError(
+        raise UnavailableFileError(
             f"waits: by the source's clock the last load of {contract.name} is still to come, at {later[0]}:"
             " set the clock, or land again after that"
         )
@@ -562,8 +573,7 @@ def _note(error: Exception) -> str:
     if isinstance(error, psycopg.errors.DiskFull):
         return "is not loaded: the database's disk is full; make room, then run again"
     if isinstance(error, psycopg.Error):
-        kind = type(error).__name__
-        return f"is not loaded ({error.sqlstate or '?'} {kind}): see the database's log, mend that, then run again"
+        return f"is not loaded: {safe_message(error)}: see the database's log, mend that, then run again"
     if isinstance(error, UnicodeError):
         return "has a name that is not UTF-8: rename it"
     if isinstance(error, OSError):

@@ -18,8 +18,9 @@ import psycopg
 from psycopg import sql
 
 from include.landing.contracts import Contract
-from include.landing.files import FileError
-from include.landing.tables import NEWEST_FIRST, Connection, column_list, key_hash, name_of
+from include.landing.files import UnusableFileError
+from include.landing.tables import NEWEST_FIRST, column_list, key_hash, name_of
+from include.postgres import Connection, safe_message
 
 _EMPTY_STAGE = sql.SQL("truncate stage")
 CHUNK_CHARACTERS = 4 << 20  # of COPY text that are merged at once
@@ -231,14 +232,14 @@ def _statements(contract: Contract) -> _Statements:
     )
 
 
-def _refused(error: psycopg.Error, data: bytes) -> FileError:
+def _refused(error: psycopg.Error, data: bytes) -> UnusableFileError:
     """Return what says which row of which file Postgres did not take, without its values."""
     place = re.search(r", line ([0-9]+)(?:, column (\S+?))?(:|$)", error.diag.context or "")
     where = "a row"
     if place:
         *_, path, line = data.split(b"\n")[int(place[1]) - 1].decode().split("\t")
         where = f"{path} line {line}" + (f", column {place[2]}" if place[2] else "")
-    return FileError(
-        f"is refused by Postgres at {where} ({error.sqlstate or '?'}): compare the contract with the table's types"
+    return UnusableFileError(
+        f"is refused by Postgres at {where}: {safe_message(error)}: compare the contract with the table's types"
         " and constraints"
     )

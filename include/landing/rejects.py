@@ -9,7 +9,6 @@ from decimal import localcontext
 from typing import Any
 
 import orjson
-import psycopg
 
 from include import settings
 from include.landing.contracts import Contract
@@ -18,7 +17,8 @@ from include.landing.files import Root
 from include.landing.load import land
 from include.landing.merge import Merger, create_stage
 from include.landing.rows import Problem, RowSchema
-from include.landing.tables import Connection, create_tables, lock
+from include.landing.tables import create_tables, lock
+from include.postgres import Connection, session
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def replay(contract: Contract, *, source_uri: str, path: str | None = None, code
     """
     schema = RowSchema(contract)
     counts: Counter[str] = Counter()
-    with psycopg.connect(source_uri, autocommit=True) as connection:
+    with session(source_uri, "source_db") as connection:
         create_tables(connection, [contract])
         create_stage(connection, contract)
         files = connection.execute(
@@ -110,7 +110,7 @@ def release(
     Their valid rows are loaded and the bad ones refused; rows that were mended in landing.rejects stay mended there,
     for `replay`. Raises LandingError as `land` does.
     """
-    with psycopg.connect(source_uri, autocommit=True) as connection:
+    with session(source_uri, "source_db") as connection:
         create_tables(connection, [contract])
         held = connection.execute(
             "select path, sha256 from landing.files"

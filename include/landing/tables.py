@@ -10,12 +10,10 @@ from collections.abc import Iterable
 from contextlib import contextmanager
 from typing import Any
 
-import psycopg
 from psycopg import sql
 
 from include.landing.contracts import Column, Contract, ContractError
-
-Connection = psycopg.Connection[tuple[Any, ...]]
+from include.postgres import Connection, session, session_lock
 
 # _file is compared byte by byte on every server: it has a part in saying which version is the newest.
 METADATA = sql.SQL(
@@ -95,14 +93,8 @@ def lock(connection: Connection, name: str) -> Any:
 
     The lock is the session's: the transaction begins when it is held, so its now() follows the order of the commits.
     """
-    number = "hashtextextended('landing ' || %s, 0)"
-    connection.execute(f"select pg_advisory_lock({number})", [name])
-    try:
-        with connection.transaction():
-            yield
-    finally:
-        if not connection.closed:
-            connection.execute(f"select pg_advisory_unlock({number})", [name])
+    with session_lock(connection, f"landing {name}"), connection.transaction():
+        yield
 
 
 def ensure_tables(contracts: Contract | Iterable[Contract], source_uri: str) -> None:
@@ -112,7 +104,7 @@ def ensure_tables(contracts: Contract | Iterable[Contract], source_uri: str) -> 
     run, for a contract that differs from its table in another way.
     """
     wanted = [contracts] if isinstance(contracts, Contract) else list(contracts)
-    with psycopg.connect(source_uri, autocommit=True) as connection:
+    with session(source_uri, "source_db") as connection:
         create_tables(connection, wanted)
 
 

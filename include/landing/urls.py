@@ -17,12 +17,12 @@ from typing import IO
 from urllib.parse import unquote, urlsplit
 
 import httpx
-import psycopg
 
 from include import settings
 from include.landing.contracts import Contract
-from include.landing.files import FileError, Root
+from include.landing.files import FileError, Root, UnavailableFileError, UnusableFileError
 from include.landing.tables import create_tables
+from include.postgres import session
 
 ATTEMPTS = 5
 TIMEOUT = httpx.Timeout(30.0, connect=15.0)  # seconds without a byte
@@ -63,10 +63,12 @@ class _Budget:
 
     def check(self, done: int, total: int | None) -> None:
         if max(done, total or 0) > self.max_bytes:
-            raise FileError(f"is larger than {self.max_bytes} bytes: raise maxBytes in the contract if that is right")
+            raise UnusableFileError(
+                f"is larger than {self.max_bytes} bytes: raise maxBytes in the contract if that is right"
+            )
         now = time.monotonic()
         if now > self.until:
-            raise FileError(
+            raise UnavailableFileError(
                 f"took longer than {self.max_seconds:.0f} s: raise maxSeconds in the contract, or try later"
             )
         if now - self.reported > _REPORT_SECONDS:
@@ -102,7 +104,7 @@ def fetch(
         lambda progress: report(f"{contract.name}: {progress}"),
         begun,
     )
-    with psycopg.connect(source_uri, autocommit=True) as connection, tempfile.TemporaryDirectory() as folder:
+    with session(source_uri, "source_db") as connection, tempfile.TemporaryDirectory() as folder:
         create_tables(connection, [contract])
         known = connection.execute(
             "select etag, last_modified from landing.fetches where dataset = %s and url = %s",
@@ -116,10 +118,10 @@ def fetch(
                 return FetchResult(contract.name, "unchanged", seconds=time.monotonic() - begun)
             Root(root).write(path, copy)
         except FileError as error:
-            raise FileError(f"{contract.name}: {_shown(address)} {error}") from None
+            raise type(error)(f"{contract.name}: {_shown(address)} {error}") from None
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise FileError(
+            raise UnavailableFileError(
                 f"{contract.name}: {_shown(address)} can't be written to {folder} or the landing root ({reason}):"
                 " mend that, then run again"
             ) from None
@@ -147,11 +149,11 @@ def _download(url: str, known: _Version, target: Path, budget: _Budget) -> _Vers
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise FileError("is no URL: check the URL") from None
+        raise UnusableFileError("is no URL: check the URL") from None
     if parts.scheme == "file":
         return _copy_file(Path(unquote(parts.path)), known, target, budget)
     if parts.scheme not in ("http", "https"):
-        raise FileError(f"is no http, https or file URL but {parts.scheme!r}: check the URL")
+        raise UnusableFileError(f"is no http, https or file URL but {parts.scheme!r}: check the URL")
     got: _Version | None = None
     problem = ""
     with httpx.Client(timeout=TIMEOUT, follow_redirects=True) as client, target.open("w+b") as out:
@@ -167,12 +169,12 @@ def _download(url: str, known: _Version, target: Path, budget: _Budget) -> _Vers
             except _BrokenOffError as broken:
                 got, problem = broken.version, "broke off"
             except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
-                raise FileError(f"leads nowhere ({type(error).__name__}): check the URL") from None
+                raise UnusableFileError(f"leads nowhere ({type(error).__name__}): check the URL") from None
             except httpx.TransportError as error:
                 problem = f"can't be reached ({type(error).__name__})"
             except _ServerBusyError as error:
                 problem = str(error)
-    raise FileError(f"{problem}, {ATTEMPTS} times: look at the server, then run again")
+    raise UnavailableFileError(f"{problem}, {ATTEMPTS} times: look at the server, then run again")
 
 
 class _ServerBusyError(Exception):
@@ -203,7 +205,9 @@ def _headers(known: _Version, got: _Version | None, done: int) -> dict[str, str]
 
 def _receive(response: httpx.Response, url: str, got: _Version | None, out: IO[bytes], budget: _Budget) -> _Version:
     if url.startswith("https:") and any(r.url.scheme != "https" for r in [*response.history, response]):
-        raise FileError("redirects from https to http, which is not followed: set the https URL of the data itself")
+        raise UnusableFileError(
+            "redirects from https to http, which is not followed: set the https URL of the data itself"
+        )
     status = response.status_code
     if status in (408, 429) or status >= 500:
         raise _ServerBusyError(f"answered {status}")
@@ -219,7 +223,7 @@ def _receive(response: httpx.Response, url: str, got: _Version | None, out: IO[b
         out.truncate()
         raise _ServerBusyError(f"answered {status} with another part")
     else:
-        raise FileError(f"answered {status}: check the URL and the rights to read it")
+        raise UnusableFileError(f"answered {status}: check the URL and the rights to read it")
     length = response.headers.get("content-length", "")
     total = out.tell() + int(length) if length.isdigit() else None
     budget.check(out.tell(), total)
@@ -237,7 +241,7 @@ def _copy_file(source: Path, known: _Version, target: Path, budget: _Budget) -> 
         state = source.stat()
         content = source.open("rb")
     except OSError as error:
-        raise FileError(f"can't be read ({error.strerror}): check the URL and the rights to read it") from None
+        raise UnusableFileError(f"can't be read ({error.strerror}): check the URL and the rights to read it") from None
     version = _Version(etag=f"{state.st_size}-{state.st_mtime_ns}")
     with content, target.open("wb") as out:
         if version == known:

@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from include import settings
+from include.errors import FinalError
 from include.landing import contracts
 
 HOME = settings.LOCAL / "airflow"
@@ -54,7 +55,7 @@ DEMO_SCHOOLS_URL = f"http://127.0.0.1:{settings.DEMO_WEB_PORT}/learning_modality
 UI_URL = f"http://localhost:{settings.UI_PORT}"
 
 
-class AirflowError(RuntimeError):
+class AirflowError(FinalError):
     """Airflow could not be prepared or started; the message holds the end of the log that says why."""
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import httpx
 
 from include import settings
+from include.errors import FinalError
 from include.local import airflow
 
 
-class ApiError(RuntimeError):
+class ApiError(FinalError):
     """Airflow did not answer as it should; the message says what was asked."""
 
 

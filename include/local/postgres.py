@@ -21,16 +21,16 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psutil
-import psycopg
-from psycopg import sql
 
 from include import settings
+from include.errors import FinalError
+from include.postgres import Role, ensure_role, session
 
 SUPERUSER = "superuser"
 _FOLDER_OF_MAJOR = {16: "pginstall", 18: "pginstall18"}
 
 
-class PostgresError(RuntimeError):
+class PostgresError(FinalError):
     """A server could not be made, started or stopped; the message says which and what to do."""
 
 
@@ -60,28 +60,6 @@ def free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-@dataclass(frozen=True)
-class Role:
-    """A login that owns databases and nothing else: not a superuser, as on a managed Postgres."""
-
-    name: str
-    password: str
-    databases: tuple[str, ...] = ()
-
-
-def ensure_role(superuser_uri: str, role: Role) -> None:
-    """See that the role can log in with its password and owns its databases, on whatever server the URI leads to."""
-    with psycopg.connect(superuser_uri, autocommit=True) as connection:
-        known = connection.execute("select from pg_roles where rolname = %s", [role.name]).rowcount
-        verb = sql.SQL("alter role {} login password {}" if known else "create role {} login password {}")
-        connection.execute(verb.format(sql.Identifier(role.name), sql.Literal(role.password)))
-        for database in role.databases:
-            if not connection.execute("select from pg_database where datname = %s", [database]).rowcount:
-                connection.execute(
-                    sql.SQL("create database {} owner {}").format(sql.Identifier(database), sql.Identifier(role.name))
-                )
 
 
 @dataclass
@@ -147,8 +125,9 @@ class PostgresServer:
                 raise PostgresError(
                     f"PostgreSQL did not start on port {self.port}. {self.log} ends:\n{self._log_end()}"
                 )
-        for role in roles:
-            ensure_role(self.uri(), role)
+        with session(self.uri(), f"postgres on port {self.port}") as connection:
+            for role in roles:
+                ensure_role(connection, role)
 
     def stop(self, mode: str = "fast") -> None:
         """Stop the server and wait until it is gone; a stopped server stays stopped. Raises PostgresError."""

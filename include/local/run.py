@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from include import landing, settings
+from include.errors import FinalError
 from include.local import airflow, stack
 from include.local.api import Api, wait_for
 from include.orchestration import landing_dag_id
@@ -19,7 +20,7 @@ from include.status import format_status, read_status
 _FINISHED = ("success", "failed")
 
 
-class PipelineError(Exception):
+class PipelineError(FinalError):
     """A pipeline failed; the message holds each failed task with its own error."""
 
 

@@ -20,9 +20,11 @@ import psutil
 
 from include import settings
 from include.build import make_manifest
+from include.errors import FinalError
 from include.local import airflow
 from include.local.api import Api, wait_for
-from include.local.postgres import PostgresServer, Role, port_is_free
+from include.local.postgres import PostgresServer, port_is_free
+from include.postgres import Role
 
 # Small beside Airflow itself, and enough for the demo and for real files.
 SERVER_OPTIONS = {
@@ -37,7 +39,7 @@ SERVER_OPTIONS = {
 }
 
 
-class StackError(RuntimeError):
+class StackError(FinalError):
     """The stack can't be started or stopped; the message says what is in the way and what to do."""
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, Connection
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import Asset, Connection, ExceptionRetryPolicy, RetryAction, RetryRule
 
 from include import landing, settings
+from include.errors import FinalError
+
+# Airflow asks an error's type. A FinalError fails its task at once, whatever is left of its tries, and every other
+# error is tried again: a TransientError because it may pass, a bug because nobody knows.
+RETRY_POLICY = ExceptionRetryPolicy([RetryRule(FinalError, RetryAction.FAIL, reason="trying again would not help")])
 
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": "data-platform",
+    "retry_policy": RETRY_POLICY,
     "retries": 2,
     "retry_delay": timedelta(seconds=settings.RETRY_SECONDS),
     "retry_exponential_backoff": True,
@@ -35,9 +40,6 @@ def connection_uri(name: str) -> str:
     """Return the libpq URI of an Airflow connection, wherever Airflow keeps it; for use inside tasks only.
 
     The environment (AIRFLOW_CONN_<NAME>) wins over the connections of the UI. Raises AirflowNotFoundException, and
-    AirflowFailException for what libpq can't read, such as an extra that is no parameter of it.
+    SettingError for what libpq can't read, such as an extra that is no parameter of it.
     """
-    try:
-        return settings.checked_uri(Connection.get(name).get_uri(), f"the connection {name}")
-    except settings.SettingError as error:
-        raise AirflowFailException(str(error)) from None
+    return settings.checked_uri(Connection.get(name).get_uri(), f"the connection {name}")

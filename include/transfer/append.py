@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from include.postgres import Connection, query
 from include.transfer.both import ask_both
 from include.transfer.catalog import Table
-from include.transfer.session import Connection, query
 from include.transfer.stream import Progress, copy_statements, pump
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from include.transfer.names import TransferError, TransferResult
-from include.transfer.session import Connection, query, safe_message
+from include.postgres import Connection, lock_in_transaction, query, safe_message
+from include.transfer.names import TransferRefusedError, TransferResult
 
 SCHEMA = "transfer"
 
@@ -72,16 +72,16 @@ class Standing:
 
 
 def ensure_audit(target: Connection) -> None:
-    """See that the audit tables exist. Safe to repeat and to race. TransferError says which grant is missing."""
+    """See that the audit tables exist. Safe to repeat and to race. TransferRefusedError says which grant is missing."""
     try:
         if query(target, "select from pg_class where oid = to_regclass('transfer.snapshots')"):
             return
         with target.transaction():
-            target.execute("select pg_advisory_xact_lock(hashtextextended('transfer', 0))")
+            lock_in_transaction(target, "transfer")
             target.execute(_TABLES)
     except psycopg.errors.InsufficientPrivilege as error:
         database = target.info.dbname
-        raise TransferError(
+        raise TransferRefusedError(
             f"target: can't make the schema `transfer` ({safe_message(error)}); run there:"
             f" grant create on database {database} to {target.info.user}"
         ) from None

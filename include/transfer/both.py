@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg import sql
 
-from include.transfer.session import Connection
+from include.postgres import Connection
 
 
 class Reading:

@@ -11,8 +11,8 @@ from typing import Any
 
 from psycopg import sql
 
+from include.postgres import Connection, query
 from include.transfer.names import TableName
-from include.transfer.session import Connection, query
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from psycopg import sql
 
+from include.postgres import Connection
 from include.transfer.audit import SCHEMA, Standing
 from include.transfer.catalog import Column, Table
-from include.transfer.names import TransferError
-from include.transfer.session import Connection
+from include.transfer.names import TransferRefusedError
 
 # Every value of the left type is one of each right type. Lengths and precisions are compared apart.
 _WIDER = {
@@ -31,14 +31,18 @@ _WIDER = {
 def find_changes(target: Connection, table: Table, existing: Table, known: Standing | None, same: bool) -> list[str]:
     """Return one line for each change that a full refresh must bring to the target; no line, no change.
 
-    `same`: the rows came from this very source table, so its column numbers can be compared. Raises TransferError for
-    what a full refresh can't bring.
+    `same`: the rows came from this very source table, so its column numbers can be compared. Raises
+    TransferRefusedError for what a full refresh can't bring.
     """
     name = existing.name
     if existing.kind != "r":
-        raise TransferError(f"{name}: the target has something else of that name than a table: rename or drop it")
+        raise TransferRefusedError(
+            f"{name}: the target has something else of that name than a table: rename or drop it"
+        )
     if any(store.schema != SCHEMA for store in existing.stores):
-        raise TransferError(f"{name}: other tables inherit from it in the target: end that with alter table no inherit")
+        raise TransferRefusedError(
+            f"{name}: other tables inherit from it in the target: end that with alter table no inherit"
+        )
     have = {c.name: c for c in existing.columns}
     before = known.columns if known else {}
     renamed = {number: old for old, number in before.items() if old in have} if same else {}
@@ -49,7 +53,7 @@ def find_changes(target: Connection, table: Table, existing: Table, known: Stand
             statement = sql.SQL("alter table {} rename column {} to {}").format(
                 name.identifier, sql.Identifier(old), sql.Identifier(c.name)
             )
-            raise TransferError(
+            raise TransferRefusedError(
                 f"{table.name}: column {old} is now called {c.name}: run in the target:"
                 f" {statement.as_string(target)}; or, to keep both: alter table ... add column"
             )
@@ -68,7 +72,7 @@ def _type_change(target: Connection, table: Table, wanted: Column, existing: Tab
         if not _widens(have, wanted):
             column = sql.Identifier(wanted.name).as_string(target)
             there = existing.name.identifier.as_string(target)
-            raise TransferError(
+            raise TransferRefusedError(
                 f"{table.name}: column {wanted.name} is {wanted.type} in the source and {have.type} in the target,"
                 f" which can't follow by itself: run in the target: alter table {there} alter column {column} type"
                 f" {wanted.type} using {column}::{wanted.type}; or drop table {there} cascade"

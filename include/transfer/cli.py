@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, get_args
 
+from include.errors import WarehouseError
 from include.settings import TRANSFER_MODES, connection_uri
 from include.status import format_table
 from include.transfer.names import Mode, TablePlan, TransferError, TransferResult
@@ -83,7 +84,7 @@ def _transfer(args: argparse.Namespace) -> int:
                 report=display.report,
                 done=display.done,
             )
-    except TransferError as error:
+    except WarehouseError as error:
         return _complain(str(error))
     except KeyboardInterrupt:
         return _complain("stopped: the tables that were under way keep their old rows; run it again")

@@ -24,10 +24,11 @@ from typing import Any
 
 from psycopg import sql
 
+from include.postgres import Connection, query
 from include.transfer.both import Reading, side_by_side
 from include.transfer.catalog import Table
 from include.transfer.fingerprint import row_hash
-from include.transfer.session import Connection, older_version, query
+from include.transfer.session import older_version
 from include.transfer.stream import Progress, copy_statements, pump
 
 _ROWS_A_RANGE = 10

@@ -19,9 +19,9 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
+from include.postgres import Connection, lock_in_transaction, query, safe_message, scalar
 from include.transfer.catalog import Constraint, Index, Table
-from include.transfer.names import TableName, TransferError
-from include.transfer.session import Connection, query, safe_message, scalar
+from include.transfer.names import TableName, TransferRefusedError
 
 _COLLATION = """
 select from pg_collation c join pg_namespace n on n.oid = c.collnamespace
@@ -31,15 +31,15 @@ where quote_ident(n.nspname) || '.' || quote_ident(c.collname) = %s
 
 
 def ensure_schema(target: Connection, schema: str) -> None:
-    """See that a schema exists. Safe to race. TransferError says which grant is missing."""
+    """See that a schema exists. Safe to race. TransferRefusedError says which grant is missing."""
     if query(target, "select from pg_namespace where nspname = %s", schema):
         return
     try:
         with target.transaction():
-            target.execute("select pg_advisory_xact_lock(hashtextextended('transfer', 0))")
+            lock_in_transaction(target, "transfer")
             target.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
     except psycopg.errors.InsufficientPrivilege as error:
-        raise TransferError(
+        raise TransferRefusedError(
             f"target: can't make the schema {schema} ({safe_message(error)}); make it, or run:"
             f" grant create on database {target.info.dbname} to {target.info.user}"
         ) from None

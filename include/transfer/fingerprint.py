@@ -17,8 +17,9 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
+from include.postgres import Connection, scalar
 from include.transfer.catalog import Column
-from include.transfer.session import Connection, older_version, scalar
+from include.transfer.session import older_version
 
 # functions of a value and a seed
 _FUNCTIONS = {

@@ -10,13 +10,24 @@ from datetime import UTC, datetime
 import psycopg
 from psycopg import sql
 
+from include.errors import WarehouseError
+from include.postgres import Connection, lock_in_transaction, query, safe_message, scalar
 from include.transfer import append, audit, compare, refresh, statistics, verification
 from include.transfer.catalog import Table, describe, emptied_since, find_table
 from include.transfer.changes import find_changes
 from include.transfer.definition import advance_sequences, ensure_schema
 from include.transfer.fingerprint import hashes_agree
-from include.transfer.names import Mode, TableName, TablePlan, TransferError, TransferResult
-from include.transfer.session import Connection, connect, query, reading, safe_message, scalar, sibling
+from include.transfer.names import (
+    Mode,
+    TableName,
+    TablePlan,
+    TransferError,
+    TransferInterruptedError,
+    TransferRefusedError,
+    TransferResult,
+    as_transfer_error,
+)
+from include.transfer.session import connect, reading, sibling
 from include.transfer.stream import Progress
 from include.transfer.types import ensure_types
 
@@ -73,14 +84,11 @@ def move_table(
         if done is not None:
             return done
         return _move(source, target, plan, run_id, snapshot, verify, progress, started, started_at)
-    except Exception as error:
-        message = safe_message(error)
-        if not message.startswith((plan.source, plan.target)):
-            message = f"{plan.source} -> {plan.target}: {message}"
+    except (WarehouseError, psycopg.Error, OSError, MemoryError) as error:
+        failure = as_transfer_error(error, plan.source, plan.target)
         failed = TransferResult(plan.source, plan.target, plan.mode, 0, 0, 0, time.monotonic() - started, "failed")
-        _record_failure(target, failed, message, run_id, snapshot, started_at)
-        kind = type(error) if isinstance(error, TransferError) else TransferError
-        raise kind(message) from None
+        _record_failure(target, failed, str(failure), run_id, snapshot, started_at)
+        raise failure from None
 
 
 def _move(
@@ -132,7 +140,7 @@ def _move(
                 outcome.verdict = "verified"
             emptied = emptied_since(source, table)
             if emptied is not None:
-                raise TransferError(
+                raise TransferRefusedError(
                     f"{plan.source}: {emptied} was truncated, written anew or detached in the source since the moment"
                     " at which this run reads: start the run again"
                 )
@@ -177,13 +185,13 @@ def _read_source(source: Connection, target: Connection, plan: TablePlan) -> tup
     name = TableName.parse(plan.source)
     oid = find_table(source, name)
     if oid is None:
-        raise TransferError(f"{plan.source}: the source has no such table any more: plan the run again")
+        raise TransferRefusedError(f"{plan.source}: the source has no such table any more: plan the run again")
     wanted = TableName.parse(plan.target)
     prefix = wanted.schema.removesuffix(name.schema)
     try:
         table = describe(source, [oid], prefix, target.info.server_version)[oid]
     except psycopg.errors.InternalError_:  # "cache lookup failed": the snapshot shows what is there no more
-        raise TransferError(
+        raise TransferRefusedError(
             f"{plan.source}: its definition was changed in the source since the moment at which this run reads: start"
             " the run again"
         ) from None
@@ -241,9 +249,9 @@ def _lock_out_other_runs(target: Connection, table: str) -> None:
     try:
         with target.transaction():
             target.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(_WAIT_FOR_OTHER_RUN)))
-            target.execute("select pg_advisory_xact_lock(hashtextextended('transfer ' || %s, 0))", [table])
+            lock_in_transaction(target, f"transfer {table}")
     except psycopg.errors.LockNotAvailable:
-        raise TransferError(
+        raise TransferInterruptedError(
             f"{table}: another run has been moving this table for {_WAIT_FOR_OTHER_RUN}: wait for it or end it"
         ) from None
 

@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, NamedTuple, Self
 
+import psycopg
 from psycopg import sql
+
+from include.errors import FinalError, TransientError, WarehouseError
+from include.postgres import is_transient, safe_message
 
 Mode = Literal["full", "append", "key"]
 
@@ -15,12 +19,33 @@ _PLAIN_PART = re.compile(r'[^."]+')
 _PART = re.compile(r'"(?:[^"]|"")*"|[^."]+')
 
 
-class TransferError(RuntimeError):
+class TransferError(WarehouseError):
     """A table could not be moved; its last good rows are untouched. The message names table, place and next step."""
 
 
-class SnapshotLostError(TransferError):
+class TransferRefusedError(TransferError, FinalError):
+    """A table can't be moved until somebody changes something in the source, the target or the settings."""
+
+
+class TransferInterruptedError(TransferError, TransientError):
+    """A table could not be moved now; the next try may move it."""
+
+
+class SnapshotLostError(TransferInterruptedError):
     """The snapshot shared by the tables of a run is gone, so the rest of the run can't be read at the same moment."""
+
+
+def as_transfer_error(
+    error: WarehouseError | psycopg.Error | OSError | MemoryError, source: str, target: str
+) -> TransferError:
+    """Return an error as one of the transfer's, its message with the table in front and free of values."""
+    message = safe_message(error)
+    if not message.startswith((source, target)):
+        message = f"{source} -> {target}: {message}"
+    if isinstance(error, TransferError):
+        return type(error)(message)
+    final = isinstance(error, FinalError) or (isinstance(error, psycopg.Error) and not is_transient(error))
+    return TransferRefusedError(message) if final else TransferInterruptedError(message)
 
 
 class TableName(NamedTuple):

@@ -8,10 +8,11 @@ from typing import cast, get_args
 
 import psycopg
 
+from include.postgres import Connection, is_transient, query, safe_message
 from include.transfer.audit import SCHEMA
 from include.transfer.catalog import Table, describe, list_tables
-from include.transfer.names import Mode, TableName, TablePlan, TransferError
-from include.transfer.session import Connection, connect, query, reading, safe_message
+from include.transfer.names import Mode, TableName, TablePlan, TransferInterruptedError, TransferRefusedError
+from include.transfer.session import connect, reading
 
 _LONGEST_NAME = 63  # bytes; Postgres cuts longer ones without an error
 
@@ -37,9 +38,10 @@ def plan(
         try:
             return _plan(source, target, include, exclude, full, schema_prefix, modes or {}, views)
         except psycopg.errors.InsufficientPrivilege as error:
-            raise TransferError(f"can't plan: {safe_message(error)}: grant it, or leave the table out") from None
+            raise TransferRefusedError(f"can't plan: {safe_message(error)}: grant it, or leave the table out") from None
         except psycopg.Error as error:
-            raise TransferError(f"can't plan: {safe_message(error)}: run it again") from None
+            kind = TransferInterruptedError if is_transient(error) else TransferRefusedError
+            raise kind(f"can't plan: {safe_message(error)}: run it again") from None
 
 
 def read_modes(text: str) -> dict[str, Mode]:
@@ -48,7 +50,7 @@ def read_modes(text: str) -> dict[str, Mode]:
     for part in filter(None, map(str.strip, text.split(","))):
         pattern, _, mode = part.rpartition("=")
         if not pattern.strip() or mode.strip() not in get_args(Mode):
-            raise TransferError(f"mode {part!r}: write PATTERN=MODE, MODE one of {', '.join(get_args(Mode))}")
+            raise TransferRefusedError(f"mode {part!r}: write PATTERN=MODE, MODE one of {', '.join(get_args(Mode))}")
         modes[pattern.strip()] = cast(Mode, mode.strip())
     return modes
 
@@ -75,9 +77,11 @@ def _plan(
     for table in tables.values():
         name = TableName(schema_prefix + table.name.schema, table.name.table)
         if len(name.schema.encode()) > _LONGEST_NAME:
-            raise TransferError(f"{table.name}: schema {name.schema} is longer than 63 bytes: take a shorter prefix")
+            raise TransferRefusedError(
+                f"{table.name}: schema {name.schema} is longer than 63 bytes: take a shorter prefix"
+            )
         if name.schema == SCHEMA:
-            raise TransferError(
+            raise TransferRefusedError(
                 f"{table.name}: the transfer keeps its own tables in the target's schema {SCHEMA}:"
                 f" exclude '{SCHEMA}.*' or take a prefix"
             )
@@ -104,7 +108,7 @@ def choose_mode(
     offered = {"append": bool(table.xid_column), "key": bool(table.key), "full": True}
     if override is not None and not offered[override]:
         lacking = {"append": "a column `xid8 default pg_current_xact_id()`", "key": "a key that no row lacks"}[override]
-        raise TransferError(f"{table.name}: mode {override} is configured, but the table lacks {lacking}")
+        raise TransferRefusedError(f"{table.name}: mode {override} is configured, but the table lacks {lacking}")
     if full:
         return "full", "full refresh: asked for"
     if override == "full":

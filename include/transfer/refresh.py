@@ -44,12 +44,13 @@ from dataclasses import dataclass, replace
 import psycopg
 from psycopg import sql
 
+from include.postgres import Connection, lock_in_transaction, query, scalar, session_lock
 from include.transfer import statistics
 from include.transfer.audit import SCHEMA
 from include.transfer.catalog import Column, Constraint, Table, describe, find_table
 from include.transfer.definition import add_constraint, add_index, add_keys_and_indexes, create_table
-from include.transfer.names import TableName, TransferError
-from include.transfer.session import Connection, query, reading, scalar, sibling
+from include.transfer.names import TableName, TransferInterruptedError, TransferRefusedError
+from include.transfer.session import reading, sibling
 from include.transfer.stream import Progress, copy_statements, pump
 from include.transfer.views import run_all, take_down
 
@@ -59,7 +60,6 @@ _LONGEST_WAIT = 600.0  # seconds of attempts until readers that never leave fail
 
 _MOST_RANGES = 4
 _LEAST_RANGE = 48 * 1024 * 1024  # bytes of a table that are worth connections of their own
-_WORKS_ON = sql.SQL("select pg_advisory_{verb}(hashtextextended('transfer stores of ' || {name}, 0))")
 
 
 @dataclass
@@ -145,13 +145,13 @@ def _load_ranges(
 
     def progress(rows: int, size: int) -> None:
         if failed.is_set():
-            raise TransferError(f"{name}: another range of the table failed")
+            raise TransferInterruptedError(f"{name}: another range of the table failed")
         task.progress(rows, size)
 
     def fill(store: TableName, where: sql.Composable | None) -> tuple[int, int, list[str], int]:
         try:
             with sibling(source) as reader, sibling(target) as writer, reading(reader, snapshot), writer.transaction():
-                writer.execute(_WORKS_ON.format(verb=sql.SQL("xact_lock_shared"), name=sql.Literal(str(name))))
+                lock_in_transaction(writer, _stores_of(name), shared=True)
                 notes = create_table(writer, store, task.wanted, as_store=True)
                 part = replace(task, progress=progress)
                 rows, size, more = _fill(reader, writer, part, store, where, named=False)
@@ -169,7 +169,7 @@ def _load_ranges(
             failed.set()
             raise
     if len({part[3] for part in parts}) > 1:  # a row's place is worth something only within one file
-        raise TransferError(
+        raise TransferInterruptedError(
             f"{task.table.name}: VACUUM FULL, CLUSTER or the like wrote the source's table anew while it was read:"
             " run it again"
         )
@@ -192,15 +192,19 @@ def _fill(
 
 def sweep(target: Connection, name: TableName) -> None:
     """Drop what a run that was killed left of this table's stores. The caller keeps other runs from the table."""
-    target.execute(_WORKS_ON.format(verb=sql.SQL("lock"), name=sql.Literal(str(name))))  # its last sessions may linger
-    for (store,) in query(
-        target,
-        "select relname from pg_class c where relnamespace = 'transfer'::regnamespace and relkind = 'r'"
-        " and starts_with(relname, %s) and not exists (select from pg_inherits where inhrelid = c.oid)",
-        _prefix(name),
-    ):
-        target.execute(sql.SQL("drop table {}").format(sql.Identifier(SCHEMA, store)))
-    target.execute(_WORKS_ON.format(verb=sql.SQL("unlock"), name=sql.Literal(str(name))))
+    with session_lock(target, _stores_of(name)):  # sessions of a killed run may still be at work
+        for (store,) in query(
+            target,
+            "select relname from pg_class c where relnamespace = 'transfer'::regnamespace and relkind = 'r'"
+            " and starts_with(relname, %s) and not exists (select from pg_inherits where inhrelid = c.oid)",
+            _prefix(name),
+        ):
+            target.execute(sql.SQL("drop table {}").format(sql.Identifier(SCHEMA, store)))
+
+
+def _stores_of(name: TableName) -> str:
+    """Return the name of the advisory lock under which the stores of a table are made and dropped."""
+    return f"transfer stores of {name}"
 
 
 def _prefix(name: TableName) -> str:
@@ -234,7 +238,7 @@ def switch(target: Connection, name: TableName, existing: Table, stores: list[Ta
         try:
             target.execute(sql.SQL("truncate only {}").format(name.identifier))
         except psycopg.errors.FeatureNotSupported:
-            raise TransferError(
+            raise TransferRefusedError(
                 f"{name}: a foreign key of another table in the target refers to it, which the rows of a refresh can't"
                 " have: drop that foreign key and run again"
             ) from None
@@ -264,7 +268,7 @@ def _lock(target: Connection, name: TableName, existing: Table, retyped: bool) -
                 return make_again
         except psycopg.errors.LockNotAvailable:
             if time.monotonic() > deadline:
-                raise TransferError(
+                raise TransferInterruptedError(
                     f"{name}: {_holders(target, name)} kept the table locked for {_LONGEST_WAIT:.0f} s: end it in the"
                     " target (select pg_terminate_backend(...)) and run again"
                 ) from None
@@ -289,7 +293,7 @@ def _align(target: Connection, name: TableName, existing: Table, store: Table) -
             try:
                 target.execute(sql.SQL("alter table only {} {}").format(name.identifier, statement))
             except psycopg.errors.FeatureNotSupported as error:
-                raise TransferError(
+                raise TransferRefusedError(
                     f"{name}: column {c.name} can't become {c.type}: {error.diag.message_primary}: drop what uses"
                     " it, run again, make it anew"
                 ) from None

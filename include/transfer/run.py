@@ -10,9 +10,11 @@ from functools import partial
 
 import psycopg
 
+from include.errors import WarehouseError
+from include.postgres import Connection
 from include.transfer.move import move_table
-from include.transfer.names import TablePlan, TransferError, TransferResult
-from include.transfer.session import Connection, connect
+from include.transfer.names import TablePlan, TransferError, TransferInterruptedError, TransferResult, as_transfer_error
+from include.transfer.session import connect
 from include.transfer.snapshot import held_snapshot
 
 Report = Callable[[TablePlan, int, int], None]  # a table, and rows and bytes that have just travelled
@@ -32,8 +34,8 @@ def run_transfer(
 ) -> list[tuple[TablePlan, TransferResult | TransferError]]:
     """Move the tables, `jobs` at a time, and return what became of each. One table's failure stops no other.
 
-    Raises TransferError when the source can't be reached at the start. What interrupts it (KeyboardInterrupt, an error
-    of `done`) ends the tables under way as well: they keep their old rows.
+    Raises ConnectionFailedError when the source can't be reached at the start. What interrupts it (KeyboardInterrupt,
+    an error of `done`) ends the tables under way as well: they keep their old rows.
     """
     connections: list[Connection] = []
     opened = threading.local()
@@ -41,7 +43,7 @@ def run_transfer(
 
     def progress(plan: TablePlan, rows: int, size: int) -> None:
         if stopped.is_set():
-            raise TransferError(f"{plan.source}: stopped")
+            raise TransferInterruptedError(f"{plan.source}: stopped")
         report(plan, rows, size)
 
     def move(plan: TablePlan) -> TransferResult | TransferError:
@@ -60,6 +62,8 @@ def run_transfer(
             )
         except TransferError as error:
             return error
+        except WarehouseError as error:  # a server that can't be reached
+            return as_transfer_error(error, plan.source, plan.target)
 
     outcomes = []
     with held_snapshot(source_uri) as snapshot:

@@ -1,22 +1,17 @@
-"""Connections to both servers, set so that a value's text is the same on each, and errors that give nothing away.
-
-A server's message can quote a row ("Key (email)=(...) already exists") and a URI's can quote the password, so what is
-raised and logged is made here from the parts that can't.
-"""
+"""Connections to both servers of a transfer, set so that a value's text is the same on each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
-from include.transfer.names import SnapshotLostError, TransferError
-
-Connection = psycopg.Connection[tuple[Any, ...]]
+from include import postgres
+from include.postgres import Connection, safe_message
+from include.transfer.names import SnapshotLostError
 
 # Text forms must agree between servers; nothing may time a long read out; a dead client must be noticed in a minute.
 # With row_security off, a policy that would hide rows from this user is an error instead of a partial copy. Who waited
@@ -49,17 +44,10 @@ _KEEPALIVES: dict[str, Any] = {"keepalives_idle": 30, "keepalives_interval": 10,
 def connect(uri: str, place: str) -> Connection:
     """Open an autocommit connection to `place` ("source" or "target"), its session set for moving rows.
 
-    Raises TransferError without the URI or the password in it.
+    Raises what `include.postgres.connect` raises.
     """
-    try:
-        connection = psycopg.connect(
-            uri,
-            autocommit=True,
-            client_encoding="utf8",
-            **{"connect_timeout": 30, "application_name": "transfer", **_KEEPALIVES},
-        )
-    except psycopg.Error as error:
-        raise TransferError(f"{place}: can't connect: {_connection_error(uri, error)}") from None
+    options = {"connect_timeout": 30, "application_name": "transfer", **_KEEPALIVES}
+    connection = postgres.connect(uri, place, client_encoding="utf8", **options)
     _configure(connection, place)
     return connection
 
@@ -87,41 +75,7 @@ def _configure(connection: Connection, place: str) -> None:
         )
     except psycopg.Error as error:
         connection.close()
-        raise TransferError(f"{place}: can't set the session: {safe_message(error)}") from None
-
-
-def _connection_error(uri: str, error: psycopg.Error) -> str:
-    try:
-        conninfo_to_dict(uri)
-    except psycopg.Error:
-        return "its URI is not one that libpq reads: check the connection's setting"
-    # libpq names host, port, user and database here, never the password
-    return " ".join(str(error).split())
-
-
-def safe_message(error: BaseException) -> str:
-    """Return what went wrong, without any value of a row and without a connection string."""
-    if isinstance(error, TransferError):
-        return str(error)
-    if not isinstance(error, psycopg.Error):
-        return type(error).__name__ + (f": {error}" if isinstance(error, (OSError, MemoryError)) else "")
-    if error.sqlstate is None:
-        return "the connection was lost" if isinstance(error, psycopg.OperationalError) else type(error).__name__
-    diag = error.diag
-    where = "".join(f", {what} {name}" for what, name in (("constraint", diag.constraint_name),) if name)
-    if error.sqlstate[:2] in ("22", "23") and not isinstance(error, psycopg.errors.InvalidParameterValue):
-        return f"{type(error).__name__} (SQLSTATE {error.sqlstate}{where})"
-    return f"{diag.message_primary} (SQLSTATE {error.sqlstate}{where})"
-
-
-def query(connection: Connection, statement: LiteralString | sql.Composable, *args: Any) -> list[tuple[Any, ...]]:
-    """Run one statement and return all its rows."""
-    return connection.execute(statement, args or None).fetchall()  # type: ignore[arg-type]
-
-
-def scalar(connection: Connection, statement: LiteralString | sql.Composable, *args: Any) -> Any:
-    """Run one statement and return its one value."""
-    return query(connection, statement, *args)[0][0]
+        raise postgres.as_warehouse_error(error, f"{place}: can't set the session") from None
 
 
 @contextmanager

@@ -25,10 +25,11 @@ from contextlib import contextmanager
 
 import psycopg
 
+from include.postgres import Connection, query, safe_message, scalar
 from include.transfer.audit import ensure_audit, finished, snapshot_of
 from include.transfer.move import move_table
-from include.transfer.names import SnapshotLostError, TablePlan, TransferError
-from include.transfer.session import Connection, connect, query, reading, safe_message, scalar
+from include.transfer.names import SnapshotLostError, TablePlan, TransferInterruptedError
+from include.transfer.session import connect, reading
 
 _HEARTBEAT = 1.0  # seconds
 _SILENT = 15.0  # seconds after which a keeper that doesn't beat counts as dead
@@ -46,8 +47,8 @@ def hold_snapshot(
 ) -> int:
     """Publish a snapshot for the run and hold it; return how many of the planned tables were across at it by the end.
 
-    Returns when all are, or when the run is released. Raises TransferError when the timeout (seconds) passes, or
-    either server loses the connection.
+    Returns when all are, or when the run is released. Raises TransferInterruptedError when the timeout (seconds)
+    passes, or either server loses the connection.
     """
     deadline = time.monotonic() + timeout
     with connect(target_uri, "target") as target, _held(source_uri) as (source, snapshot):
@@ -70,13 +71,13 @@ def hold_snapshot(
                 if across == len(plans) or not _beat(source, target, run_id):
                     return across
                 if time.monotonic() > deadline:
-                    raise TransferError(
+                    raise TransferInterruptedError(
                         f"run {run_id}: {len(plans) - across} of {len(plans)} tables weren't across when its snapshot's"
                         f" time ({timeout:.0f} s) was over: transfer.runs says why; start the run again"
                     )
                 time.sleep(_HEARTBEAT)
         except psycopg.Error as error:
-            raise TransferError(f"run {run_id}: the snapshot is lost: {safe_message(error)}") from None
+            raise TransferInterruptedError(f"run {run_id}: the snapshot is lost: {safe_message(error)}") from None
         finally:
             if not target.closed and not target.broken:
                 target.execute("update transfer.snapshots set released = true where run_id = %s", [run_id])

@@ -12,9 +12,9 @@ from typing import Any
 
 from psycopg import sql
 
+from include.postgres import Connection, query, scalar
 from include.transfer.catalog import Table
 from include.transfer.names import TableName
-from include.transfer.session import Connection, query, scalar
 
 _WORTH_IT = 8 * 1024 * 1024  # bytes of a table from which on ANALYZE costs more than asking both servers
 

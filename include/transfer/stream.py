@@ -16,9 +16,9 @@ from psycopg import sql
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 
+from include.postgres import Connection
 from include.transfer.catalog import Table
-from include.transfer.names import TableName, TransferError
-from include.transfer.session import Connection
+from include.transfer.names import TableName, TransferInterruptedError
 
 BATCH = 256 * 1024
 
@@ -50,7 +50,7 @@ def pump(
 ) -> tuple[int, int]:
     """Send the rows of `out`, a COPY TO STDOUT, into `into`, a COPY FROM STDIN; return rows and bytes.
 
-    Both servers say how many rows they sent and took: TransferError when they differ. A failure before
+    Both servers say how many rows they sent and took: TransferInterruptedError when they differ. A failure before
     the last row has come closes the source.
     """
     sent: list[int] = []
@@ -68,7 +68,7 @@ def pump(
             source.close()  # in the middle of a COPY it is good for nothing else
         raise
     if sent != [taken]:
-        raise TransferError(f"the source sent {sent[0]} rows, the target took {taken}: run it again")
+        raise TransferInterruptedError(f"the source sent {sent[0]} rows, the target took {taken}: run it again")
     return taken, size
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from psycopg import sql
 
+from include.postgres import Connection, lock_in_transaction, query, scalar
 from include.transfer.catalog import Table
 from include.transfer.definition import attempt, ensure_schema
-from include.transfer.names import TransferError
-from include.transfer.session import Connection, query, scalar
+from include.transfer.names import TransferRefusedError
 
 _BUILT_IN = ("pg_catalog", "information_schema")
 
@@ -50,7 +50,7 @@ def ensure_types(source: Connection, target: Connection, table: Table, prefix: s
         return []
     notes: list[str] = []
     with target.transaction():
-        target.execute("select pg_advisory_xact_lock(hashtextextended('transfer', 0))")
+        lock_in_transaction(target, "transfer")
         for oid in sorted(wanted):
             _ensure(source, target, oid, prefix, notes)
     return notes
@@ -64,7 +64,7 @@ def _ensure(source: Connection, target: Connection, oid: int, prefix: str, notes
         return
     elif found.extension is not None:
         if scalar(target, "select to_regtype(%s)", found.shown) is None:
-            raise TransferError(
+            raise TransferRefusedError(
                 f"type {found.shown} belongs to extension {found.extension}, which the target lacks: run there:"
                 f" create extension {found.extension}"
             )
@@ -74,7 +74,7 @@ def _ensure(source: Connection, target: Connection, oid: int, prefix: str, notes
     else:
         makers = {"e": _enum, "d": _domain, "c": _composite, "r": _range}
         if found.kind not in makers:
-            raise TransferError(f"type {found.shown} is made of functions of its own: cast it to text in a view")
+            raise TransferRefusedError(f"type {found.shown} is made of functions of its own: cast it to text in a view")
         schema = prefix + found.schema
         there = query(
             target,
@@ -180,7 +180,7 @@ def _composite(
         return
     relation = scalar(target, "select typrelid::bigint from pg_type where oid = %s", there)
     if [row[0] for row in query(target, fields_of, relation)] != [row[0] for row in fields]:
-        raise TransferError(
+        raise TransferRefusedError(
             f"type {found.shown} has other fields than in the target: run there: alter type"
             f" {name.as_string(target)} add attribute, drop attribute or rename attribute"
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from psycopg import sql
 
+from include.postgres import Connection
 from include.transfer.both import ask_both
 from include.transfer.catalog import Table
 from include.transfer.definition import everything
 from include.transfer.fingerprint import hashes_agree, row_hash
-from include.transfer.names import TableName, TransferError
-from include.transfer.session import Connection, older_version
+from include.transfer.names import TableName, TransferRefusedError
+from include.transfer.session import older_version
 
 _COLUMNS_A_QUERY = 200
 
@@ -17,13 +18,13 @@ _COLUMNS_A_QUERY = 200
 def verify(
     source: Connection, target: Connection, table: Table, stores: list[TableName], where: sql.Composable | None
 ) -> None:
-    """Compare rows and every column of source and store; TransferError names the columns that differ.
+    """Compare rows and every column of source and store; TransferRefusedError names the columns that differ.
 
     The sum of a column's hashes tells which column differs, the sum of whole rows' hashes also sees values that went
     to each other's rows.
     """
     if not hashes_agree(source, target):
-        raise TransferError(
+        raise TransferRefusedError(
             f"{table.name}: can't verify: one server is older than 14, has another encoding or hashes values"
             " differently"
         )
@@ -48,7 +49,7 @@ def verify(
         names = ["row count", *(["whole rows"] if start == 0 and table.columns else []), *(c.name for c in columns)]
         wrong += [name for name, ours, theirs in zip(names, here, there, strict=True) if ours != theirs]
     if wrong:
-        raise TransferError(
+        raise TransferRefusedError(
             f"{table.name}: differs from the target after the move in {', '.join(wrong)}: the old rows stay;"
             " run it again with --full"
         )

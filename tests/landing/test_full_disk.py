@@ -22,6 +22,7 @@ from psycopg import sql
 from include.demo import make_schools_file
 from include.landing import FileError, LandingError, fetch, pending_files
 from include.local.postgres import PostgresServer, free_port
+from include.postgres import ConnectionFailedError
 from tests.landing.conftest import SHOP, THINGS, Place, write_contract
 
 SCHOOLS = SHOP["schools.learning_modality"]
@@ -102,7 +103,7 @@ def test_a_server_whose_whole_disk_is_full_loses_no_row(tmp_path: Path, disk: Di
     try:
         place = Place(write_contract(tmp_path, THINGS), tmp_path, server.uri())
         put_files(place)
-        with pytest.raises((LandingError, psycopg.OperationalError)):  # a server without room for its log goes down
+        with pytest.raises((LandingError, ConnectionFailedError)):  # a server without room for its log goes down
             place.land()
         disk.grow(900)
         wait_until_it_answers(server)

@@ -8,7 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from include.local.postgres import PostgresError, PostgresServer, Role, free_port, programs
+from include.local.postgres import PostgresError, PostgresServer, free_port, programs
+from include.postgres import Role
 
 
 def test_data_survives_a_restart(tmp_path: Path) -> None:

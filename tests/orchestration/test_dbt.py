@@ -5,11 +5,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 from cosmos.constants import DbtResourceType
 
 from include import settings
+from include.errors import SettingError
 from include.orchestration import connection_uri
 from include.orchestration.dbt import ModelTrigger, TargetProfile, _tests_by_model
 
@@ -31,7 +31,7 @@ def test_dbt_in_airflow_reads_every_parameter_of_the_connection(monkeypatch: pyt
 
 def test_connection_that_libpq_cannot_read_fails_a_task_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_TARGET_DB", "postgresql://me:SECRET@db/shop?cursor=dict")
-    with pytest.raises(AirflowFailException, match="the connection target_db is not a URI that libpq reads") as caught:
+    with pytest.raises(SettingError, match="the connection target_db is not a URI that libpq reads") as caught:
         connection_uri("target_db")
     assert "SECRET" not in str(caught.value)
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from include.errors import WarehouseError
 from include.local.postgres import PostgresServer, free_port, programs
+from include.postgres import safe_message
 from include.transfer import (
     SnapshotLostError,
     TransferError,
@@ -26,7 +28,6 @@ from include.transfer import (
     transfer_table,
 )
 from include.transfer.run import run_transfer
-from include.transfer.session import safe_message
 from tests.conftest import FAST
 from tests.transfer.conftest import execute, move, rows, texts
 
@@ -355,7 +356,7 @@ def test_no_error_tells_a_password_or_a_value(source_uri: str, target_uri: str) 
         "postgresql://u:wrong-secret@127.0.0.1:1/x",
     ]
     for uri in wrong:
-        with pytest.raises(TransferError) as error:
+        with pytest.raises(WarehouseError) as error:
             plan(uri, target_uri)
         assert "wrong-secret" not in str(error.value)
         assert error.value.__cause__ is None and error.value.__suppress_context__

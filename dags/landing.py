@@ -9,17 +9,19 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from include import landing, settings
+from include.contracts import Contract, read_contracts
 from include.orchestration import DEFAULT_ARGS, connection_uri, landed_asset, landing_dag_id
+from include.orchestration.landing import dag_page
 
 
-def make_dag(contract: landing.Contract) -> None:
+def make_dag(contract: Contract) -> None:
     """Register the DAG that lands one dataset."""
     rows = landed_asset(contract)
 
     @dag(
         dag_id=landing_dag_id(contract),
         description=f"Lands {contract.name} in source_db: valid rows in the table, the others in quarantine",
-        doc_md=landing.describe(contract),
+        doc_md=dag_page(contract),
         schedule=CronTriggerTimetable(contract.schedule, timezone="UTC", run_immediately=settings.RUN_AT_FIRST_START),
         catchup=False,
         max_active_runs=1,
@@ -68,6 +70,6 @@ def make_dag(contract: landing.Contract) -> None:
     pipeline()
 
 
-for each in landing.contracts():
+for each in read_contracts():
     if each.is_landed:
         make_dag(each)

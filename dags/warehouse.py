@@ -10,6 +10,7 @@ from airflow.sdk import DAG, Asset, AssetAny, Metadata, Param, get_current_conte
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include import build, landing, settings, status, transfer
+from include.contracts import read_contracts
 from include.orchestration import DEFAULT_ARGS, connection_uri, landed_asset, landing_dag_id
 from include.orchestration.dbt import build_group
 
@@ -27,7 +28,7 @@ Triggered by hand it takes `tables` (patterns such as `retail.*`), `full` (move 
 checksums of every column as well as row counts).
 """
 
-contracts = landing.contracts()
+contracts = read_contracts()
 landed = [contract for contract in contracts if contract.is_landed]
 landed_assets = [landed_asset(contract) for contract in landed]
 ALL_TABLES = sorted({f"{contract.source}.*" for contract in contracts})

@@ -9,9 +9,12 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from include import build, demo, landing, settings, transfer
+from include.contracts.commands import add_commands as add_contract_commands
 from include.errors import WarehouseError
+from include.landing.commands import add_commands as add_landing_commands
 from include.status import format_status, read_status
 
 
@@ -24,7 +27,8 @@ def make_parser() -> argparse.ArgumentParser:
         "else the demo's databases on this machine.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    landing.add_commands(verbs)
+    add_landing_commands(verbs)
+    add_contract_commands(verbs, lambda source_uri: [partial(landing.check_contracts, source_uri=source_uri)])
     transfer.add_commands(verbs)
     build.add_commands(verbs)
     demo.add_commands(verbs)

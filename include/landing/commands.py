@@ -1,35 +1,31 @@
-"""The verbs of landing: `python -m include land`, `rejects` and `contract`."""
+"""The verbs of landing: `python -m include land` and `rejects`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TypeAlias
 
 from psycopg.rows import dict_row
 
 from include import settings
-from include.landing import dbt_sources
-from include.landing.checks import check_contracts
-from include.landing.contracts import contracts, select
-from include.landing.drafts import write_draft
-from include.landing.files import FileError, Root, UnusableFileError, batches, pending_files
+from include.contracts import read_contracts, select
+from include.landing.files import batches, pending_files
 from include.landing.load import LandingError, LandResult, judge, land
 from include.landing.rejects import release, replay
 from include.landing.tables import ensure_tables
 from include.landing.urls import fetch
 from include.postgres import session
 from include.status import format_table
+from include.storage import FileError, Root, UnusableFileError
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # argparse has no public name for it
 
 
 def add_commands(subparsers: Subparsers) -> None:
-    """Add `land`, `rejects` and `contract`; each handler takes the parsed arguments and returns the exit code."""
+    """Add `land` and `rejects`; each handler takes the parsed arguments and returns the exit code."""
     _add_land(subparsers)
     _add_rejects(subparsers)
-    _add_contract(subparsers)
 
 
 def _add_land(subparsers: Subparsers) -> None:
@@ -49,7 +45,7 @@ def _add_land(subparsers: Subparsers) -> None:
 
 
 def _land(args: argparse.Namespace) -> int:
-    chosen = select(args.names, contracts())
+    chosen = select(args.names, read_contracts())
     archive = _archive(args.root, args.archive)
     failed = False
     found = 0
@@ -137,7 +133,7 @@ _CHOSEN = (
 
 
 def _chosen(args: argparse.Namespace) -> dict[str, object]:
-    datasets = [contract.name for contract in select(args.names, contracts())]
+    datasets = [contract.name for contract in select(args.names, read_contracts())]
     return {"datasets": datasets, "path": args.path, "code": args.code, "limit": getattr(args, "limit", None)}
 
 
@@ -170,7 +166,7 @@ def _show_rejects(args: argparse.Namespace) -> int:
 def _replay_rejects(args: argparse.Namespace) -> int:
     uri = settings.connection_uri("source_db")
     failed = False
-    for contract in select(args.names, contracts()):
+    for contract in select(args.names, read_contracts()):
         if args.release:
             try:
                 for path in release(
@@ -182,48 +178,3 @@ def _replay_rejects(args: argparse.Namespace) -> int:
                 failed = True
         print(replay(contract, source_uri=uri, path=args.path, code=args.code))
     return 1 if failed else 0
-
-
-def _add_contract(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser("contract", help="work on the contracts", description="Work on the data contracts.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    sources = verbs.add_parser("sources", help="compare the dbt sources with the contracts, or write them")
-    sources.add_argument("--write", action="store_true", help="write the files that differ")
-    sources.set_defaults(handler=_contract_sources)
-    check = verbs.add_parser(
-        "check", help="check every contract against the standard, the tables that exist and the dbt sources"
-    )
-    check.add_argument("--no-database", action="store_true", help="do not compare with tables")
-    check.set_defaults(handler=_contract_check)
-    new = verbs.add_parser("new", help="draft a contract from a sample file")
-    new.add_argument("name", metavar="SOURCE.DATASET", help="what the dataset is called")
-    new.add_argument("sample", type=Path, help="a file of the dataset: JSON lines or CSV, plain or gzipped")
-    new.add_argument("--delimiter", help="between the values of a CSV (guessed from its first line)")
-    new.add_argument("--schedule", default="0 0 * * *", help="cron schedule of landing, UTC (%(default)s)")
-    new.set_defaults(handler=_contract_new)
-
-
-def _contract_check(args: argparse.Namespace) -> int:
-    problems = check_contracts(None if args.no_database else settings.connection_uri("source_db"))
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    if not problems:
-        print(f"{len(contracts())} contracts are in order")
-    return 1 if problems else 0
-
-
-def _contract_new(args: argparse.Namespace) -> int:
-    file = write_draft(args.name, args.sample, delimiter=args.delimiter, schedule=args.schedule)
-    print(f"{file}: read it, replace each TODO and mark what is personal; then")
-    print("  python -m include contract sources --write")
-    print("  python -m include contract check")
-    return 0
-
-
-def _contract_sources(args: argparse.Namespace) -> int:
-    paths = dbt_sources.write() if args.write else dbt_sources.differing()
-    for path in paths:
-        print(f"{'written' if args.write else 'differs'}: {path.relative_to(settings.PROJECT)}")
-    if paths and not args.write:
-        print("run `python -m include contract sources --write`", file=sys.stderr)
-    return 1 if paths and not args.write else 0

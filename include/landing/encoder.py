@@ -40,7 +40,7 @@ from typing import Any, NoReturn
 import orjson
 from open_data_contract_standard.model import SchemaProperty
 
-from include.landing.contracts import Contract, ContractError, Rule, custom
+from include.contracts import Contract, ContractError, Rule, arrives_as_text
 
 EXACT = Context(prec=400)  # rows are encoded in it (decimal.localcontext): sums of prices are exact then
 NULL = "\0null"  # stands for null until a line is finished; no valid text holds its first character
@@ -91,15 +91,6 @@ def encoder(
     exec(compile(source, name, "exec"), scope)  # noqa: S102
     encode: Callable[[Any], Any] = scope["encode"]
     return encode
-
-
-def arrives_as_text(spec: SchemaProperty, is_csv: bool) -> bool:
-    """Return whether files hold the value as text, as a CSV does with all values."""
-    return (
-        is_csv
-        or spec.logicalType in ("string", "date", "timestamp")
-        or custom(spec.customProperties, "arrivesAs") == "string"
-    )
 
 
 class _Writer:

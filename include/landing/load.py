@@ -27,26 +27,16 @@ import psycopg
 from psycopg import sql
 
 from include import settings
+from include.contracts import Contract
 from include.errors import FinalError, TransientError, WarehouseError
-from include.landing.contracts import Contract
 from include.landing.encoder import EXACT, escaped
-from include.landing.files import (
-    FileError,
-    Line,
-    Root,
-    UnavailableFileError,
-    batches,
-    check_at_rest,
-    csv_records,
-    hash_of,
-    json_lines,
-    move_to_archive,
-    opened,
-)
+from include.landing.files import batches
 from include.landing.merge import Merger, create_stage
 from include.landing.rows import Problem, RowSchema
 from include.landing.tables import create_tables, lock, name_of
 from include.postgres import Connection, safe_message, session
+from include.readers import Line, csv_records, json_lines, opened
+from include.storage import FileError, Root, UnavailableFileError, check_at_rest, hash_of, move_to_archive
 
 _BUFFER_ROWS = 200  # rows handed on at once
 _TOLD_PROBLEMS = 20  # of a row

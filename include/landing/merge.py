@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from include.landing.contracts import Contract
-from include.landing.files import UnusableFileError
+from include.contracts import Contract
 from include.landing.tables import NEWEST_FIRST, column_list, key_hash, name_of
 from include.postgres import Connection, safe_message
+from include.storage import UnusableFileError
 
 _EMPTY_STAGE = sql.SQL("truncate stage")
 CHUNK_CHARACTERS = 4 << 20  # of COPY text that are merged at once

@@ -11,14 +11,14 @@ from typing import Any
 import orjson
 
 from include import settings
-from include.landing.contracts import Contract
+from include.contracts import Contract
 from include.landing.encoder import EXACT, escaped
-from include.landing.files import Root
 from include.landing.load import land
 from include.landing.merge import Merger, create_stage
 from include.landing.rows import Problem, RowSchema
 from include.landing.tables import create_tables, lock
 from include.postgres import Connection, session
+from include.storage import Root
 
 
 @dataclass(frozen=True)

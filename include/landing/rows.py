@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import jsonschema_rs
 from open_data_contract_standard.model import SchemaProperty
 
-from include.landing.contracts import Contract, personal_kind
-from include.landing.encoder import BOUNDS, RefusedError, arrives_as_text, encoder
+from include.contracts import Contract, arrives_as_text, personal_kind
+from include.landing.encoder import BOUNDS, RefusedError, encoder
 
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?$"

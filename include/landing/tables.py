@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg import sql
 
-from include.landing.contracts import Column, Contract, ContractError
+from include.contracts import Column, Contract, ContractError
 from include.postgres import Connection, session, session_lock
 
 # _file is compared byte by byte on every server: it has a part in saying which version is the newest.

@@ -19,10 +19,10 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from include import settings
-from include.landing.contracts import Contract
-from include.landing.files import FileError, Root, UnavailableFileError, UnusableFileError
+from include.contracts import Contract
 from include.landing.tables import create_tables
 from include.postgres import session
+from include.storage import FileError, Root, UnavailableFileError, UnusableFileError
 
 ATTEMPTS = 5
 TIMEOUT = httpx.Timeout(30.0, connect=15.0)  # seconds without a byte

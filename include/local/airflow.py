@@ -20,8 +20,8 @@ from pathlib import Path
 import psutil
 
 from include import settings
+from include.contracts import read_contracts
 from include.errors import FinalError
-from include.landing import contracts
 
 HOME = settings.LOCAL / "airflow"
 os.environ.setdefault("AIRFLOW_HOME", str(HOME))  # or importing Airflow here makes ~/airflow
@@ -127,7 +127,7 @@ def own_environment() -> dict[str, str]:
 
 
 def _settings_of_tasks() -> list[str]:
-    urls = [contract.url_setting for contract in contracts() if contract.url_setting]
+    urls = [contract.url_setting for contract in read_contracts() if contract.url_setting]
     return ["FIRST_RUN", "RETRY_SECONDS", "TRANSFER_MODES", *urls]
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from include import landing, settings
+from include import settings
+from include.contracts import read_contracts
 from include.errors import FinalError
 from include.local import airflow, stack
 from include.local.api import Api, wait_for
@@ -62,7 +63,7 @@ def run() -> list[Stage]:
     stack.start()
     stages = [Stage("stack", time.monotonic() - began)]
     api = Api()
-    dags = [landing_dag_id(c) for c in landing.contracts() if c.is_landed]
+    dags = [landing_dag_id(c) for c in read_contracts() if c.is_landed]
     progress = Progress()
     since = datetime.now(UTC)
     wait_for(lambda: _are_parsed(api, [*dags, "warehouse"], since, progress), 120, "Airflow's reading of the DAG files")

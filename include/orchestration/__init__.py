@@ -7,7 +7,8 @@ from typing import Any
 
 from airflow.sdk import Asset, Connection, ExceptionRetryPolicy, RetryAction, RetryRule
 
-from include import landing, settings
+from include import settings
+from include.contracts import Contract
 from include.errors import FinalError
 
 # Airflow asks an error's type. A FinalError fails its task at once, whatever is left of its tries, and every other
@@ -24,12 +25,12 @@ DEFAULT_ARGS: dict[str, Any] = {
 }
 
 
-def landing_dag_id(contract: landing.Contract) -> str:
+def landing_dag_id(contract: Contract) -> str:
     """Return the id of the DAG that lands a dataset."""
     return f"land_{contract.source}_{contract.table}"
 
 
-def landed_asset(contract: landing.Contract) -> Asset:
+def landed_asset(contract: Contract) -> Asset:
     """Return the asset that says: new rows stand in this dataset's table of source_db."""
     table = f"{contract.source}/{contract.table}"
     name = f"source_db.{contract.source}.{contract.table}"

@@ -7,11 +7,11 @@ from typing import Any
 
 import psycopg
 
+from include.contracts import read_contracts
 from include.demo import change_tables, make_tables
-from include.landing import contracts
 
 UNTIL = datetime(2026, 3, 4, tzinfo=UTC)
-OWNED = [contract for contract in contracts() if not contract.is_landed]
+OWNED = [contract for contract in read_contracts() if not contract.is_landed]
 
 
 def _rows(uri: str) -> dict[str, list[tuple[Any, ...]]]:

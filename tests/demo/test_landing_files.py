@@ -8,8 +8,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from include.contracts import read_contracts
 from include.demo import make_landing_files
-from include.landing import contracts, land, pending_files
+from include.landing import land, pending_files
 
 UNTIL = date(2026, 3, 4)
 
@@ -35,7 +36,7 @@ def test_overlapping_runs_agree_on_the_days_they_share(tmp_path: Path) -> None:
 def test_landing_makes_of_the_files_what_the_generator_says(tmp_path: Path, source_uri: str, seed: int) -> None:
     root, archive = str(tmp_path / "in"), str(tmp_path / "archive")
     expected = make_landing_files(root, days=2, seed=seed, until=UNTIL)
-    for contract in contracts():
+    for contract in read_contracts():
         if contract.is_landed and contract.name in expected:
             found = land(contract, pending_files(contract, root), source_uri=source_uri, root=root, archive=archive)
             counts = expected[contract.name]

@@ -11,10 +11,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from include.landing import Contract, LandingError, LandResult, contracts, land, pending_files
-from include.landing.contracts import read_contract
+from include.contracts import Contract, read_contract, read_contracts
+from include.landing import LandingError, LandResult, land, pending_files
 
-SHOP = {contract.name: contract for contract in contracts()}
+SHOP = {contract.name: contract for contract in read_contracts()}
 
 THINGS = """
     apiVersion: v3.2.0

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from include.landing import Contract, ContractError, contracts
+from include.contracts import Contract, ContractError, read_contract, read_contracts
 from include.landing import encoder as encoder_module
-from include.landing.contracts import read_contract
 from include.landing.encoder import EXACT, encoder
 from tests.landing.conftest import THINGS, Place, write_contract
 
@@ -199,7 +198,7 @@ def test_a_csv_holds_the_same_values_as_text(csv_things: Place) -> None:
 def test_a_sum_that_no_row_could_have_is_a_mistake_of_the_contract(
     things: Place, old: str, new: str, reason: str
 ) -> None:
-    shipped = next(contract for contract in contracts() if contract.name == "retail.transactions")
+    shipped = next(contract for contract in read_contracts() if contract.name == "retail.transactions")
     text = shipped.file.read_text()
     assert old in text
     file = things.folder / "retail" / "transactions.yaml"
@@ -228,7 +227,7 @@ def compiled(contract: Contract) -> Any:
 
 
 def test_sums_are_exact() -> None:
-    encode = compiled(next(contract for contract in contracts() if contract.name == "retail.transactions"))
+    encode = compiled(next(contract for contract in read_contracts() if contract.name == "retail.transactions"))
     row = json.loads(
         '{"transaction_id": "t", "transaction_time": "2026-01-01T00:00:00", "customer_id": "1", "delivery_address":'
         ' {"address": "a", "postcode": "b", "city": "c", "country": "d"}}'

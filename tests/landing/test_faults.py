@@ -24,7 +24,7 @@ RUN = """
 import sys
 from pathlib import Path
 from include.landing import land, pending_files
-from include.landing.contracts import read_contract
+from include.contracts import read_contract
 file, root, archive, uri = sys.argv[1:]
 contract = read_contract(Path(file))
 print("ready", flush=True)

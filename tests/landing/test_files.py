@@ -10,8 +10,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from include.landing import batches, land, pending_files
-from include.landing.files import Root
+from include.landing import batch_name, batches, land, pending_files
+from include.storage import Root
 from tests.landing.conftest import SHOP, Place
 
 GOOD = b'{"id": 1, "label": "a"}\n{"id": 2}\n{"id": "x"}\n'
@@ -111,3 +111,9 @@ def test_a_result_can_travel_as_json(things: Place) -> None:
     things.put("one", GOOD)
     told = json.loads(json.dumps(things.land().to_json()))
     assert (told["dataset"], told["rows_loaded"], told["rejected_by_code"]) == ("toys.things", 2, {"type": 1})
+
+
+def test_a_batch_is_called_after_its_files() -> None:
+    files = [f"retail/date=2026-01-01/hour={hour:02}/customers.json" for hour in range(3)]
+    assert batch_name(files) == "3 files, date=2026-01-01/hour=00 to date=2026-01-01/hour=02"
+    assert batch_name(files[:1]) == files[0]

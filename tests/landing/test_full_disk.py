@@ -20,9 +20,10 @@ import pytest
 from psycopg import sql
 
 from include.demo import make_schools_file
-from include.landing import FileError, LandingError, fetch, pending_files
+from include.landing import LandingError, fetch, pending_files
 from include.local.postgres import PostgresServer, free_port
 from include.postgres import ConnectionFailedError
+from include.storage import FileError
 from tests.landing.conftest import SHOP, THINGS, Place, write_contract
 
 SCHOOLS = SHOP["schools.learning_modality"]
@@ -145,8 +146,10 @@ def test_a_download_that_does_not_fit_on_the_disk_is_told_and_fetched_when_there
 
 FETCH = """
 import sys
-from include.landing import FileError, contracts, fetch
-contract = next(c for c in contracts() if c.name == "schools.learning_modality")
+from include.contracts import read_contracts
+from include.landing import fetch
+from include.storage import FileError
+contract = next(c for c in read_contracts() if c.name == "schools.learning_modality")
 try:
     print(fetch(contract, source_uri=sys.argv[1], root=sys.argv[2], url=sys.argv[3]).status)
 except FileError as error:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from include.landing.merge import create_stage
 from include.landing.rows import RowSchema
-from include.landing.tables import Connection, create_tables
+from include.landing.tables import create_tables
+from include.postgres import Connection
 from tests.landing.conftest import SHOP, THINGS, Place, write_contract
 
 JSON = st.recursive(

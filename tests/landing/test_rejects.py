@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pytest
 
-from include.landing import FileError, add_commands, release, replay
+from include.cli import make_parser
+from include.landing import release, replay
+from include.storage import FileError
 from tests.landing.conftest import THINGS, Place, write_contract
 
 
@@ -68,8 +69,7 @@ def test_a_held_file_is_released_with_its_mended_rows(things: Place) -> None:
 @pytest.fixture
 def run(source_uri: str, monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.setenv("AIRFLOW_CONN_SOURCE_DB", source_uri)
-    parser = argparse.ArgumentParser()
-    add_commands(parser.add_subparsers())
+    parser = make_parser()
 
     def call(*words: str) -> int:
         args = parser.parse_args(words)

@@ -16,8 +16,10 @@ from typing import ClassVar
 import psycopg
 import pytest
 
+from include.contracts import Contract
 from include.demo import make_schools_file
-from include.landing import Contract, FileError, fetch, land, pending_files
+from include.landing import fetch, land, pending_files
+from include.storage import FileError
 from tests.landing.conftest import SHOP
 
 SCHOOLS = SHOP["schools.learning_modality"]

@@ -13,8 +13,9 @@ import orjson
 import yaml
 
 from include import settings
-from include.landing.contracts import MAX_ROW_BYTES, ContractError
-from include.landing.files import FileError, hash_of, json_lines, opened
+from include.contracts.model import MAX_ROW_BYTES, ContractError
+from include.readers import json_lines, opened
+from include.storage import FileError, hash_of
 
 SAMPLE_ROWS = 10_000
 _PATTERNS = (

@@ -1,9 +1,9 @@
-"""Data contracts: one YAML file a dataset, in the Open Data Contract Standard, read into what landing works with.
+"""Data contracts: one YAML file a dataset, in the Open Data Contract Standard, read into what the stages work with.
 
-`contracts()` opens no connection and takes milliseconds, because DAG files call it whenever they are parsed. The file
-include/contracts/<source>/<dataset>.yaml describes the row as it arrives; `physicalName` and `physicalType` say which
-column of which table holds a value. An object without a physicalType has no column itself: its properties have. An
-array or object with one (jsonb) is one column.
+`read_contracts()` opens no connection and takes milliseconds, because DAG files call it whenever they are parsed.
+The file include/contracts/<source>/<dataset>.yaml describes the row as it arrives; `physicalName` and `physicalType`
+say which column of which table holds a value. An object without a physicalType has no column itself: its properties
+have. An array or object with one (jsonb) is one column.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Contract:
         return self.path is not None
 
 
-def contracts(folder: Path = settings.CONTRACTS) -> list[Contract]:
+def read_contracts(folder: Path = settings.CONTRACTS) -> list[Contract]:
     """Return every contract below a folder, by name. Raises ContractError for the first one that can't be used."""
     return sorted((read_contract(file) for file in folder.glob("*/*.yaml")), key=lambda contract: contract.name)
 
@@ -136,31 +136,6 @@ def read_contract(file: Path) -> Contract:
     return _contract(document, file)
 
 
-def describe(contract: Contract) -> str:
-    """Return a landed contract in Markdown, for the page of its DAG."""
-    lines = [f"### {contract.name}", contract.description, ""]
-    if contract.url_setting:
-        lines.append(f"Fetched from the URL in the setting `{contract.url_setting}`, to `{contract.path}`.")
-    else:
-        lines.append(f"Files: `{contract.path}`, plain or `.gz`, below the landing root.")
-    lines += [
-        f"Rows go to `{contract.schema}.{contract.table}`; those that break "
-        f"`include/contracts/{contract.source}/{contract.dataset}.yaml`, to `landing.rejects`. "
-        f"A file with more than {contract.max_bad_rows} bad rows, if these are more than "
-        f"{contract.max_bad_percent:g} % of it, is held whole.",
-        "",
-        *(f"* {rule.name}: {rule.description}" for rule in contract.rules),
-        "",
-        "| column | type | required | what it is |",
-        "|---|---|---|---|",
-    ]
-    for column in contract.columns:
-        notes = [f"Personal ({column.personal})."] if column.personal else []
-        needed = "key" if column.is_key else "yes" if column.required else "no"
-        lines.append(f"| {column.name} | {column.type} | {needed} | {' '.join([column.description, *notes])} |")
-    return "\n".join(lines)
-
-
 def custom(properties: list[CustomProperty] | None, name: str, default: Any = None) -> Any:
     """Return the value of a custom property of the standard, or the default."""
     return next((p.value for p in properties or [] if p.property == name), default)
@@ -169,6 +144,15 @@ def custom(properties: list[CustomProperty] | None, name: str, default: Any = No
 def personal_kind(spec: SchemaProperty) -> str | None:
     """Return what kind of personal value a property is marked as, None for one that is not; no message shows one."""
     return custom(spec.customProperties, "personal", "other" if spec.classification == "personal" else None)
+
+
+def arrives_as_text(spec: SchemaProperty, is_csv: bool) -> bool:
+    """Return whether files hold the value as text, as a CSV does with all values."""
+    return (
+        is_csv
+        or spec.logicalType in ("string", "date", "timestamp")
+        or custom(spec.customProperties, "arrivesAs") == "string"
+    )
 
 
 def _contract(document: OpenDataContractStandard, file: Path) -> Contract:

@@ -2,7 +2,7 @@
 
 One test a table, because each test is a query, a line of the build and a share of its time; it passes while the table
 has not arrived. A table of files holds every version of a row, so its key is not unique there and no test says so; a
-table of an application arrives with its primary key. A test in tests/landing fails when the files in dbt/ differ from
+table of an application arrives with its primary key. A test in tests/contracts fails when the files in dbt/ differ from
 the contracts.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from include import settings
-from include.landing.contracts import Column, Contract, contracts
+from include.contracts.model import Column, Contract, read_contracts
 
 HEADER = (
     "# Made from include/contracts by `python -m include contract sources --write`: change the contract, not this.\n"
@@ -32,7 +32,7 @@ def sources(folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJ
     """Return the text of every generated file of the dbt project, by its path."""
     return {
         project / "models" / "staging" / source / f"_{source}__sources.yml": _source(source, list(group))
-        for source, group in groupby(contracts(folder), key=lambda contract: contract.source)
+        for source, group in groupby(read_contracts(folder), key=lambda contract: contract.source)
     }
 
 

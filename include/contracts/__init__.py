@@ -1,0 +1,30 @@
+"""The data contracts: what a dataset is. One YAML file a dataset beside this package, in ODCS v3, and what reads it.
+
+Every stage may import this package; it imports none of them.
+"""
+
+from include.contracts.model import (
+    Column,
+    Contract,
+    ContractError,
+    Rule,
+    arrives_as_text,
+    custom,
+    personal_kind,
+    read_contract,
+    read_contracts,
+    select,
+)
+
+__all__ = [
+    "Column",
+    "Contract",
+    "ContractError",
+    "Rule",
+    "arrives_as_text",
+    "custom",
+    "personal_kind",
+    "read_contract",
+    "read_contracts",
+    "select",
+]

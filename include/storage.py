@@ -1,0 +1,187 @@
+"""Roots of files, which are folders or object stores: files found, fetched, written whole, moved and hashed.
+
+A root is a folder or any URL that Airflow's ObjectStoragePath takes (s3://connection@bucket/landing, file:///data); a
+scheme that only fsspec knows works too. Remote files are copied to the local disk before they are read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from include.errors import FinalError, TransientError, WarehouseError
+
+QUIET_SECONDS = 10.0  # where the system can't tell who writes a file, it must have been left alone for so long
+
+
+class FileError(WarehouseError):
+    """A file can't be read or moved; the message gives the reason and the next step, and shows no value of a row."""
+
+
+class UnusableFileError(FileError, FinalError):
+    """A file is not what it should be: somebody has to send it again, or to change the contract or a setting."""
+
+
+class UnavailableFileError(FileError, TransientError):
+    """A file can't be had now: it is being written, or the server that gives it is away."""
+
+
+@dataclass(frozen=True)
+class Root:
+    """A landing or archive root: a local folder or an object store's URL."""
+
+    url: str
+
+    @property
+    def local(self) -> Path | None:
+        """The folder, where the root is one on this machine."""
+        scheme, separator, rest = self.url.partition("://")
+        if not separator:
+            return Path(self.url)
+        return Path("/" + rest.lstrip("/")) if scheme in ("file", "local") else None
+
+    @cached_property
+    def _remote(self) -> tuple[Any, str]:
+        """The fsspec filesystem and the root's path in it."""
+        import fsspec
+        from airflow.sdk import ObjectStoragePath  # seconds to import, and only a remote root needs it
+        from airflow.sdk.io.fs import has_fs
+
+        try:
+            if has_fs(self.url.partition("://")[0]):
+                path = ObjectStoragePath(self.url)
+                return path.fs, str(path.path).rstrip("/")
+            filesystem, path = fsspec.core.url_to_fs(self.url)
+        except (ImportError, ValueError) as error:
+            raise UnusableFileError(
+                f"{self.url}: can't be opened ({error}): check the root, or add the package"
+            ) from None
+        return filesystem, str(path).rstrip("/")
+
+    def glob(self, pattern: str) -> list[str]:
+        """Return the paths below the root that match, in byte order."""
+        if self.local is not None:
+            return sorted(p.relative_to(self.local).as_posix() for p in self.local.glob(pattern) if p.is_file())
+        filesystem, base = self._remote
+        return sorted(str(found).removeprefix(base).lstrip("/") for found in filesystem.glob(f"{base}/{pattern}"))
+
+    def size(self, path: str) -> int:
+        """Return a file's size in bytes; 0 for a file that is gone."""
+        try:
+            if self.local is not None:
+                return (self.local / path).stat().st_size
+            filesystem, base = self._remote
+            return int(filesystem.size(f"{base}/{path}") or 0)
+        except FileNotFoundError:
+            return 0
+
+    def exists(self, path: str) -> bool:
+        if self.local is not None:
+            return (self.local / path).is_file()
+        filesystem, base = self._remote
+        return bool(filesystem.isfile(f"{base}/{path}"))
+
+    @contextlib.contextmanager
+    def fetched(self, path: str) -> Iterator[Path]:
+        """Give the file as one on the local disk. Raises FileNotFoundError."""
+        if self.local is not None:
+            yield self.local / path
+            return
+        filesystem, base = self._remote
+        with tempfile.TemporaryDirectory(prefix="landing-") as folder:
+            copy = Path(folder) / Path(path).name
+            with filesystem.open(f"{base}/{path}", "rb") as stored, copy.open("wb") as target:
+                shutil.copyfileobj(stored, target, 1 << 20)
+            yield copy
+
+    def write(self, path: str, content: Path) -> None:
+        """Put a local file below the root; a reader sees all of it or nothing."""
+        if self.local is not None:
+            target = self.local / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
+            try:
+                shutil.copyfile(content, unfinished)
+                unfinished.replace(target)
+            finally:
+                unfinished.unlink(missing_ok=True)
+            return
+        filesystem, base = self._remote
+        filesystem.makedirs(f"{base}/{path}".rpartition("/")[0], exist_ok=True)
+        filesystem.put_file(str(content), f"{base}/{path}")
+
+    def remove(self, path: str) -> None:
+        """Delete a file; one that is gone already is no error."""
+        with contextlib.suppress(FileNotFoundError):
+            if self.local is not None:
+                (self.local / path).unlink()
+            else:
+                filesystem, base = self._remote
+                filesystem.rm_file(f"{base}/{path}")
+
+
+def move_to_archive(root: Root, target: Root, path: str, file: Path, sha256: str) -> str:
+    """Move a landed file to the archive and return its path there: the same, or one with a part of its hash.
+
+    A move that was cut short is completed by calling it again. Nothing in the archive is ever overwritten.
+    """
+    stem, dot, suffix = path.rpartition("/")[2].partition(".")
+    other = path.rpartition("/")[0] + f"/{stem}.{sha256[:12]}{dot}{suffix}"
+    for name in (path, other.lstrip("/")):
+        if target.exists(name):
+            with target.fetched(name) as archived:
+                if hash_of(archived) != sha256:
+                    continue
+        else:
+            _move(root, target, path, name, file)
+        root.remove(path)
+        return name
+    raise UnusableFileError("the archive holds other bytes under both of its names: look at the archive root")
+
+
+def _move(root: Root, target: Root, path: str, name: str, file: Path) -> None:
+    if root.local is not None and target.local is not None and not (root.local / path).is_symlink():
+        destination = target.local / name
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.rename(root.local / path, destination)  # noqa: PTH104
+        except OSError as error:
+            if error.errno != errno.EXDEV:  # the archive is on another disk: copy
+                raise
+        else:
+            return
+    target.write(name, file)
+
+
+def hash_of(file: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_at_rest(file: Path) -> None:
+    """Raise FileError for a file that somebody is writing.
+
+    Linux tells: it gives nobody a read lease on a file that is open for writing (fcntl(2), F_SETLEASE). Where it can't
+    be asked (another system, a network disk, another owner's file), the file must have been quiet for a while.
+    """
+    with file.open("rb") as stream:
+        try:
+            fcntl.fcntl(stream, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(stream, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except (OSError, AttributeError) as error:
+            is_open = isinstance(error, OSError) and error.errno == errno.EAGAIN
+            age = abs(time.time() - file.stat().st_mtime)
+            if is_open or age < QUIET_SECONDS:
+                raise UnavailableFileError("is still being written: it is taken up by the next run") from None

@@ -1,0 +1,57 @@
+"""What `contract check` says: nothing of the contracts that ship, a sentence for each thing that is wrong."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from include.contracts import read_contracts
+from include.contracts.check import check_contracts
+from include.contracts.dbt_sources import write
+from include.landing import check_contracts as landing_check
+from include.landing import ensure_tables
+from tests.landing.conftest import THINGS
+
+
+def test_the_contracts_that_ship_are_in_order(source_uri: str) -> None:
+    from include.demo import make_tables
+
+    make_tables(source_uri)
+    ensure_tables(read_contracts(), source_uri)
+    assert check_contracts([partial(landing_check, source_uri=source_uri)]) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("version: 1.0.0", "", "'version' is a required property|\"version\" is a required property"),
+        ("logicalType: integer", "logicalType: whole", "schema.0.properties.0.logicalType"),
+        ("physicalType: integer", "physicalType: money", "physicalType 'money' is none that landing writes: text"),
+        ("id: toys.things", "id: toys.other", "id: is 'toys.other', which should be 'toys.things'"),
+        ("description: Number.", "businessName: x", "schema: id: has no description"),
+        ("primaryKey: true,", "", "no property has primaryKey"),
+        ("format: json", "format: parquet", "format: 'parquet' is neither json nor csv"),
+        ("status: active", "status: [", "is no YAML"),
+        ("name: label", "name: secret", "two properties share a column"),
+        ("toys/*/", "/toys/*/", "'/toys/./things.json' is no path below the landing root"),
+        ("toys/*/", "../toys/*/", "is no path below the landing root"),
+        ("0 * * * *", "0 24 * * *", r"schedule: '0 24 \* \* \*' is no cron schedule"),
+    ],
+)
+def test_check_says_what_is_wrong_with_a_contract(tmp_path: Path, old: str, new: str, sentence: str) -> None:
+    scheduled = THINGS.replace(
+        "    schema:", '    slaProperties: [{property: frequency, value: 1, schedule: "0 * * * *"}]\n    schema:'
+    )
+    good = tmp_path / "contracts/toys/things.yaml"
+    good.parent.mkdir(parents=True)
+    text = textwrap.dedent(scheduled).replace("FORMAT", "json")
+    good.write_text(text)
+    write(tmp_path / "contracts", tmp_path)
+    assert check_contracts([landing_check], tmp_path / "contracts", tmp_path) == []
+    assert old in text
+    good.write_text(text.replace(old, new))
+    assert re.search(sentence, "\n".join(check_contracts([landing_check], tmp_path / "contracts", tmp_path)))

@@ -1,0 +1,28 @@
+"""The dbt sources are those that follow from the contracts."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from include import settings
+from include.contracts.dbt_sources import differing, write
+
+
+def test_the_dbt_sources_are_those_of_the_read_contracts() -> None:
+    assert differing() == [], "run `python -m include contract sources --write`"
+
+
+def test_a_changed_contract_changes_its_dbt_source(tmp_path: Path) -> None:
+    folder = tmp_path / "contracts"
+    shutil.copytree(settings.CONTRACTS, folder)
+    write(folder, tmp_path)
+    assert differing(folder, tmp_path) == []
+    file = folder / "sales" / "sale.yaml"
+    file.write_text(file.read_text().replace("What the sale brought in.", "What was paid."))
+    assert [path.name for path in differing(folder, tmp_path)] == ["_sales__sources.yml"]
+    (made,) = write(folder, tmp_path)
+    source = yaml.safe_load(made.read_text())["sources"][0]
+    assert (source["name"], source["schema"], source["tables"][0]["name"]) == ("raw_sales", "raw_sales", "sale")

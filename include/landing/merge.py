@@ -152,7 +152,7 @@ class Merger:
             with self._connection.cursor().copy(statement) as copy:
                 copy.write(data)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
-            raise _refused(error, data) from None
+            raise _rejected(error, data) from None
 
 
 def create_stage(connection: Connection, contract: Contract) -> None:
@@ -232,7 +232,7 @@ def _statements(contract: Contract) -> _Statements:
     )
 
 
-def _refused(error: psycopg.Error, data: bytes) -> UnusableFileError:
+def _rejected(error: psycopg.Error, data: bytes) -> UnusableFileError:
     """Return what says which row of which file Postgres did not take, without its values."""
     place = re.search(r", line ([0-9]+)(?:, column (\S+?))?(:|$)", error.diag.context or "")
     where = "a row"
@@ -240,6 +240,6 @@ def _refused(error: psycopg.Error, data: bytes) -> UnusableFileError:
         *_, path, line = data.split(b"\n")[int(place[1]) - 1].decode().split("\t")
         where = f"{path} line {line}" + (f", column {place[2]}" if place[2] else "")
     return UnusableFileError(
-        f"is refused by Postgres at {where}: {safe_message(error)}: compare the contract with the table's types"
+        f"is rejected by Postgres at {where}: {safe_message(error)}: compare the contract with the table's types"
         " and constraints"
     )

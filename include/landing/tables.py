@@ -1,4 +1,4 @@
-"""The tables that landing writes: one a dataset, landing.files and landing.rejects, made and followed from contracts.
+"""The tables of datasets, one each: made from their contracts and changed as these change.
 
 A dataset's table holds every version of every row and is only ever appended to; `<table>_current` shows the newest
 version of each key.
@@ -13,6 +13,7 @@ from typing import Any
 from psycopg import sql
 
 from include.contracts import Column, Contract, ContractError
+from include.landing import ledger
 from include.postgres import Connection, session, session_lock
 
 # _file is compared byte by byte on every server: it has a part in saying which version is the newest.
@@ -22,53 +23,6 @@ METADATA = sql.SQL(
 )
 # Not _xid: after a dump was restored on another server, new transactions have lower numbers than those of its rows.
 NEWEST_FIRST = sql.SQL("_loaded_at desc, _file desc, _line desc")
-
-# Landing's own tables in the schema `landing`: comment, columns, constraints. A database made by an older version gets
-# the tables and columns that it lacks, so a new column may be null or has a default.
-OWN_TABLES: dict[str, tuple[str, dict[str, str], str]] = {
-    "files": (
-        "Every file that landing has seen, by its content; read = loaded + duplicate + rejected.",
-        {
-            "dataset": "text not null",
-            "path": "text not null",
-            "sha256": "text not null",
-            "status": "text not null check (status in ('landed', 'held', 'failed'))",
-            "rows_read": "bigint not null default 0",
-            "rows_loaded": "bigint not null default 0",
-            "rows_duplicate": "bigint not null default 0",
-            "rows_rejected": "bigint not null default 0",
-            "loaded_at": "timestamptz not null default now()",
-            "error": "text",
-        },
-        "primary key (dataset, sha256), check (rows_read = rows_loaded + rows_duplicate + rows_rejected)",
-    ),
-    "rejects": (
-        "Rows that a contract refused, as they stood in the file. May hold personal values.",
-        {
-            "dataset": "text not null",
-            "path": "text not null",
-            "sha256": "text not null",
-            "line": "bigint not null",
-            "code": "text not null",
-            "field": "text not null default ''",
-            "reason": "text not null default ''",
-            "row": "text not null",
-            "rejected_at": "timestamptz not null default now()",
-        },
-        "primary key (dataset, sha256, line)",
-    ),
-    "fetches": (
-        "What each URL said of its content when it was last fetched.",
-        {
-            "dataset": "text not null",
-            "url": "text not null",
-            "etag": "text not null default ''",
-            "last_modified": "text not null default ''",
-            "fetched_at": "timestamptz not null default now()",
-        },
-        "primary key (dataset, url)",
-    ),
-}
 
 
 def name_of(contract: Contract) -> sql.Identifier:
@@ -112,7 +66,7 @@ def create_tables(connection: Connection, contracts: Iterable[Contract]) -> None
     """Do what `ensure_tables` promises, on an open connection."""
     with lock(connection, "tables"):
         connection.execute("set local client_min_messages = warning")
-        _create_own_tables(connection)
+        ledger.create_tables(connection)
         for contract in contracts:
             if not contract.is_landed:
                 continue
@@ -120,28 +74,6 @@ def create_tables(connection: Connection, contracts: Iterable[Contract]) -> None
                 _create(connection, contract)
             else:
                 _follow(connection, contract)
-
-
-def _create_own_tables(connection: Connection) -> None:
-    found: dict[str, list[str]] = dict(
-        connection.execute(
-            "select relname, array_agg(attname) from pg_attribute join pg_class on pg_class.oid = attrelid"
-            " where relnamespace = to_regnamespace('landing') and attnum > 0 and not attisdropped group by relname"
-        ).fetchall()
-    )
-    if not found:
-        connection.execute("create schema if not exists landing")
-    for table, (comment, columns, constraints) in OWN_TABLES.items():
-        name = sql.Identifier("landing", table)
-        if table not in found:
-            definitions = sql.SQL(", ").join(_definition(*column) for column in columns.items())
-            create = sql.SQL("create table {} ({}, {})")
-            connection.execute(create.format(name, definitions, sql.SQL(constraints)))
-            connection.execute(sql.SQL("comment on table {} is {}").format(name, sql.Literal(comment)))
-            continue
-        for column in columns.keys() - set(found[table]):
-            definition = _definition(column, columns[column])
-            connection.execute(sql.SQL("alter table {} add column {}").format(name, definition))
 
 
 def differences(connection: Connection, contract: Contract) -> tuple[list[Column], list[str]]:

@@ -257,7 +257,7 @@ def test_rows_that_land_while_the_warehouse_is_busy_reach_it(
     file.parent.mkdir(parents=True)
     file.write_text('{"sku": "x"}\n' * 40)
     held = stack.call("run")
-    assert held.returncode == 1 and "products.json is held whole: 40 of 40 rows are bad" in held.stderr
+    assert held.returncode == 1 and "products.json is held whole: 40 of 40 rows are rejected" in held.stderr
     run = stack.get("/dags/land_retail_products/dagRuns?order_by=-run_after&limit=1")["dag_runs"][0]
     tasks = stack.get(f"/dags/land_retail_products/dagRuns/{run['dag_run_id']}/taskInstances")["task_instances"]
     tries = {(task["state"], task["try_number"]) for task in tasks if task["task_id"] == "land"}

@@ -12,7 +12,8 @@ import pytest
 
 from include.contracts import Contract, ContractError, read_contract, read_contracts
 from include.landing import encoder as encoder_module
-from include.landing.encoder import EXACT, encoder
+from include.landing.encoder import encoder
+from include.landing.values import EXACT
 from tests.landing.conftest import THINGS, Place, write_contract
 
 KINDS = """
@@ -210,7 +211,8 @@ def test_a_sum_that_no_row_could_have_is_a_mistake_of_the_contract(
 
 def test_the_source_is_the_one_that_the_module_shows(things: Place) -> None:
     contract = write_contract(things.folder, THINGS[: THINGS.index("          - {name: secret")])
-    shown = textwrap.dedent((encoder_module.__doc__ or "").partition("    def encode")[2].partition("\n\nWhat")[0])
+    page = encoder_module.__doc__ or ""
+    shown = textwrap.dedent(page.partition("    def encode")[2].partition("\n\n`is_valid`")[0])
     source = linecache.getlines(compiled(contract).__code__.co_filename)
     assert "".join(source).split() == ("def encode" + shown).split()
 

@@ -65,7 +65,7 @@ def fuzzed(source_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def _check(place: Place, content: bytes) -> None:
     place.put(f"toys/n/things.{place.contract.format}", content)
     (file,) = place.land_anyway().files
-    assert file.status in ("landed", "known", "held", "failed")
+    assert file.status in ("landed", "already_landed", "held", "failed")
     assert file.rows_read == file.rows_loaded + file.rows_duplicate + file.rows_rejected
     if file.status in ("held", "failed"):
         assert file.note

@@ -11,11 +11,12 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from include import build, demo, landing, settings, transfer
+from include import demo, landing, settings, transfer
 from include.contracts.commands import add_commands as add_contract_commands
 from include.errors import WarehouseError
 from include.landing.commands import add_commands as add_landing_commands
 from include.status import format_status, read_status
+from include.transform.commands import add_commands as add_transform_commands
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -30,7 +31,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_landing_commands(verbs)
     add_contract_commands(verbs, lambda source_uri: [partial(landing.check_contracts, source_uri=source_uri)])
     transfer.add_commands(verbs)
-    build.add_commands(verbs)
+    add_transform_commands(verbs)
     demo.add_commands(verbs)
     status = verbs.add_parser(
         "status",

@@ -137,6 +137,9 @@ DEMO_WEB = LOCAL / "web"
 DEMO_WEB_PORT_VARIABLE = "DEMO_WEB_PORT"
 DEMO_WEB_PORT = port_setting(DEMO_WEB_PORT_VARIABLE, 8586)
 
+# What the names of the target's schemas begin with that hold the source's tables: retail -> raw_retail.
+RAW_PREFIX = "raw_"
+
 _DEFAULT_URIS = {"source_db": SOURCE.uri("source_db"), "target_db": TARGET.uri("target_db")}
 
 

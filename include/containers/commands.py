@@ -11,10 +11,10 @@ import time
 from urllib.parse import quote
 
 from include import settings
-from include.build import DbtError, make_manifest
 from include.errors import FinalError, WarehouseError
 from include.local.stack import prepare_demo
 from include.postgres import ConnectionFailedError, Role, ensure_role, session
+from include.transform import DbtError, make_manifest
 
 HOSTS = {settings.SOURCE: "source-db", settings.TARGET: "target-db"}  # the services of compose.yml
 

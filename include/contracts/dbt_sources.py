@@ -66,9 +66,10 @@ def _source(source: str, group: list[Contract]) -> str:
         }
         for contract in group
     ]
+    raw = settings.RAW_PREFIX + source
     document = {
         "version": 2,
-        "sources": [{"name": f"raw_{source}", "schema": f"raw_{source}", "tables": tables}],
+        "sources": [{"name": raw, "schema": raw, "tables": tables}],
     }
     return HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
 

@@ -8,7 +8,7 @@ have. An array or object with one (jsonb) is one column.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,11 @@ def select(names: list[str], among: list[Contract]) -> list[Contract]:
                 + ", ".join(contract.name for contract in landed)
             )
     return [contract for contract in landed if not names or {contract.source, contract.name} & set(names)]
+
+
+def source_tables(contracts: Iterable[Contract]) -> list[str]:
+    """Return shell patterns of the tables that the project moves from source_db: those of every contract's source."""
+    return sorted({f"{contract.schema}.*" for contract in contracts})
 
 
 def read_contract(file: Path) -> Contract:

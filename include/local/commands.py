@@ -6,12 +6,12 @@ import argparse
 import sys
 
 from include import settings
-from include.build import make_manifest
 from include.errors import WarehouseError
 from include.local import airflow, stack
 from include.local.api import Api
 from include.local.run import report, run
 from include.status import format_table
+from include.transform import make_manifest
 
 
 def main() -> int:

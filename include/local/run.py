@@ -15,7 +15,7 @@ from include.contracts import read_contracts
 from include.errors import FinalError
 from include.local import airflow, stack
 from include.local.api import Api, wait_for
-from include.orchestration import landing_dag_id
+from include.orchestration.landing import landing_dag_id
 from include.status import format_status, read_status
 
 _FINISHED = ("success", "failed")

@@ -19,12 +19,12 @@ from pathlib import Path
 import psutil
 
 from include import settings
-from include.build import make_manifest
 from include.errors import FinalError
 from include.local import airflow
 from include.local.api import Api, wait_for
 from include.local.postgres import PostgresServer, port_is_free
 from include.postgres import Role
+from include.transform import make_manifest
 
 # Small beside Airflow itself, and enough for the demo and for real files.
 SERVER_OPTIONS = {

@@ -50,8 +50,8 @@ def _contract_check(args: argparse.Namespace) -> int:
 def _contract_new(args: argparse.Namespace) -> int:
     file = write_draft(args.name, args.sample, delimiter=args.delimiter, schedule=args.schedule)
     print(f"{file}: read it, replace each TODO and mark what is personal; then")
-    print("  python -m include contract sources --write")
-    print("  python -m include contract check")
+    print("  warehouse contract sources --write")
+    print("  warehouse contract check")
     return 0
 
 
@@ -60,5 +60,5 @@ def _contract_sources(args: argparse.Namespace) -> int:
     for path in paths:
         print(f"{'written' if args.write else 'differs'}: {path.relative_to(settings.PROJECT)}")
     if paths and not args.write:
-        print("run `python -m include contract sources --write`", file=sys.stderr)
+        print("run `warehouse contract sources --write`", file=sys.stderr)
     return 1 if paths and not args.write else 0

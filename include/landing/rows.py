@@ -41,7 +41,7 @@ class Problem(NamedTuple):
 
 
 class RowSchema:
-    """The contract, ready to judge rows: `encode` for a valid row's COPY text, `explain` for what is wrong with one."""
+    """A contract, compiled to judge rows: `encode` gives a valid row's COPY text, `explain` what is wrong with one."""
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract

@@ -16,46 +16,47 @@ from include.contracts import Column, Contract, ContractError
 from include.landing import ledger
 from include.postgres import Connection, session, session_lock
 
-# _file is compared byte by byte on every server: it has a part in saying which version is the newest.
+# _file takes part in saying which version of a row is the newest, so it is compared byte by byte on every server.
 METADATA = sql.SQL(
     '_file text collate "C" not null, _line bigint not null, _loaded_at timestamptz not null default now(), '
     "_xid xid8 not null default pg_current_xact_id()"
 )
-# Not _xid: after a dump was restored on another server, new transactions have lower numbers than those of its rows.
+# Not by _xid: after a dump is restored on another server, its rows have higher transaction ids than new ones.
 NEWEST_FIRST = sql.SQL("_loaded_at desc, _file desc, _line desc")
 
 
 def name_of(contract: Contract) -> sql.Identifier:
+    """Return the dataset's table, with its schema."""
     return sql.Identifier(contract.schema, contract.table)
 
 
 def column_list(contract: Contract, alias: str | None = None) -> sql.Composed:
-    """Return the contract's columns, separated by commas and each behind the alias where one is given."""
+    """Return the contract's columns, separated by commas; with an alias, each is `alias.column`."""
     parts = [sql.Identifier(*filter(None, [alias, column.name])) for column in contract.columns]
     return sql.SQL(", ").join(parts)
 
 
 def key_hash(contract: Contract, alias: str) -> sql.Composed:
-    """Return the expression that the table's index is on: one number for a key of any columns, nulls among them."""
+    """Return the expression of the table's index: one bigint for a key of any columns, of which some may be null."""
     parts = sql.SQL(", ").join(sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in contract.key)
     return sql.SQL("hash_record_extended(row({}), 0)").format(parts)
 
 
 @contextmanager
 def lock(connection: Connection, name: str) -> Any:
-    """Open a transaction while nobody else holds the lock of this name (a dataset's, or `tables`).
+    """Hold the lock of this name (a dataset, or `tables`) and open a transaction, for a `with` block.
 
-    The lock is the session's: the transaction begins when it is held, so its now() follows the order of the commits.
+    The transaction begins after the lock is held, so its now() follows the order of the commits.
     """
     with session_lock(connection, f"landing {name}"), connection.transaction():
         yield
 
 
 def ensure_tables(contracts: Contract | Iterable[Contract], source_uri: str) -> None:
-    """Create what is missing of the tables of landed contracts. Safe to repeat, and when two do it at once.
+    """Create the tables of landed contracts that are missing, and landing's own. Safe to repeat and to run at once.
 
-    A table follows a contract that has a new column which may be null. Raises ContractError, with the statements to
-    run, for a contract that differs from its table in another way.
+    A column that is new in a contract and may be null is added to its table. Raises ContractError, with the statements
+    to run, for a contract that differs from its table in another way.
     """
     wanted = [contracts] if isinstance(contracts, Contract) else list(contracts)
     with session(source_uri, "source_db") as connection:
@@ -63,7 +64,7 @@ def ensure_tables(contracts: Contract | Iterable[Contract], source_uri: str) -> 
 
 
 def create_tables(connection: Connection, contracts: Iterable[Contract]) -> None:
-    """Do what `ensure_tables` promises, on an open connection."""
+    """Do the same as `ensure_tables`, on an open connection."""
     with lock(connection, "tables"):
         connection.execute("set local client_min_messages = warning")
         ledger.create_tables(connection)
@@ -77,14 +78,14 @@ def create_tables(connection: Connection, contracts: Iterable[Contract]) -> None
 
 
 def differences(connection: Connection, contract: Contract) -> tuple[list[Column], list[str]]:
-    """Compare a contract with its table: the columns that the table may simply be given, and what else differs.
+    """Compare a contract with its table. Return the columns that can simply be added, and what else differs.
 
-    What else differs is said with the statement that mends it, for a person to decide on. Nothing differs from a table
-    that is not there yet.
+    Each other difference is a sentence with the statement that mends it, for a person to decide on. A table that does
+    not exist yet differs in nothing.
     """
     table = f"{contract.schema}.{contract.table}"
     alter = f"alter table {table}"
-    if contract.is_landed:  # the next run makes the view anew
+    if contract.is_landed:  # the next run creates the view again
         alter = f"drop view if exists {table}_current; {alter}"
     found = _columns(connection, contract.schema, contract.table)
     if not found:
@@ -118,7 +119,7 @@ def differences(connection: Connection, contract: Contract) -> tuple[list[Column
 
 
 def _columns(connection: Connection, schema: str, name: str) -> dict[str, str]:
-    """Return the columns of a table or view with their types, in their order; none where there is no such thing."""
+    """Return the columns of a table or view in their order, with their types; empty where it does not exist."""
     query = (
         "select attname, format_type(atttypid, atttypmod) from pg_attribute"
         " where attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) and attnum > 0 and not attisdropped"
@@ -128,7 +129,7 @@ def _columns(connection: Connection, schema: str, name: str) -> dict[str, str]:
 
 
 def _follow(connection: Connection, contract: Contract) -> None:
-    """Give the table the columns that are new in the contract. Raises ContractError where more than that differs."""
+    """Add the columns that are new in the contract. Raises ContractError where more than that differs."""
     new, problems = differences(connection, contract)
     if problems:
         raise ContractError(f"{contract.name}: the table can't follow the contract: " + "; ".join(problems))
@@ -151,9 +152,12 @@ def _orders_by_newest(connection: Connection, contract: Contract) -> bool:
 
 
 def _index_key(connection: Connection, contract: Contract) -> bool:
-    """See that the table's index is on the contract's key; return whether it was not. Another key's index goes."""
-    begun = "hash_record_extended(ROW("
-    wanted = f"{begun}{', '.join(contract.key)}), "  # the seed follows, which servers write in their own way
+    """Create the index on the contract's key where it is missing, and drop that of another key.
+
+    Returns whether it was missing.
+    """
+    prefix = "hash_record_extended(ROW("
+    wanted = f"{prefix}{', '.join(contract.key)}), "  # the seed follows; versions of Postgres print it differently
     found = connection.execute(
         "select relname, replace(pg_get_expr(indexprs, indrelid), '\"', '') from pg_index"
         " join pg_class on pg_class.oid = indexrelid"
@@ -163,7 +167,7 @@ def _index_key(connection: Connection, contract: Contract) -> bool:
     if any(expression.startswith(wanted) for _, expression in found):
         return False
     for name, expression in found:
-        if expression.startswith(begun):
+        if expression.startswith(prefix):
             connection.execute(sql.SQL("drop index {}").format(sql.Identifier(contract.schema, name)))
     connection.execute(sql.SQL("create index on {} (({}))").format(name_of(contract), key_hash(contract, "")))
     return True

@@ -1,4 +1,4 @@
-"""Every valid row goes in exactly once, no bad one does, and each refused one is told with its place and reason."""
+"""Every valid row goes in exactly once, no bad one does, and each rejected one is told with its place and reason."""
 
 from __future__ import annotations
 
@@ -305,7 +305,7 @@ def test_a_damaged_gzip_stays_is_told_and_stops_nobody(things: Place, damage: st
     assert things.land().rows_loaded == 2000
 
 
-def test_a_very_long_line_is_refused_without_holding_it_in_memory(things: Place) -> None:
+def test_a_very_long_line_is_rejected_without_holding_it_in_memory(things: Place) -> None:
     path = things.put("one", b"")
     with path.open("wb") as out:
         out.write(b'{"id": 1, "label": "')

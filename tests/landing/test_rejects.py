@@ -1,4 +1,4 @@
-"""A refused row can be looked at and comes in once the contract or the row was mended, with its file and line."""
+"""A rejected row can be looked at and comes in once the contract or the row was mended, with its file and line."""
 
 from __future__ import annotations
 

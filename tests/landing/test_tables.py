@@ -34,7 +34,7 @@ def test_a_table_follows_a_contract_with_a_new_column_that_may_be_null(things: P
     ],
     ids=["required column", "other type", "column gone"],
 )  # fmt: skip
-def test_a_contract_that_the_table_can_not_follow_is_refused_with_the_statement_to_run(
+def test_a_contract_that_the_table_can_not_follow_is_rejected_with_the_statement_to_run(
     things: Place, old: str, new: str, statement: str
 ) -> None:
     things.put("one", [{"id": 1, "label": "a"}])

@@ -201,7 +201,7 @@ def prepare_demo(source_uri: str = settings.SOURCE.uri()) -> None:
 
 
 def describe() -> list[dict[str, str]]:
-    """Return one row a part of the stack: its name, whether it runs, its process id and its port."""
+    """Return one row per part of the stack: its name, whether it runs, its process id and its port."""
     rows = []
     for server, embedded in servers():
         pid = embedded.pid()

@@ -125,7 +125,9 @@ class Verdict(StrEnum):
     BUILD_ALONE = auto()  # a retry after the producer has ended
 
 
-def judge(status: dict[str, Any] | None, tests: str | None, *, has_tests: bool, ended: bool, retried: bool) -> Verdict:
+def verdict_on(
+    status: dict[str, Any] | None, tests: str | None, *, has_tests: bool, ended: bool, retried: bool
+) -> Verdict:
     """Return the verdict on a model, from what the producer has reported of the model and of its tests.
 
     `ended`: the producer has ended, so no further report will come. `retried`: this is not the task's first try.
@@ -164,7 +166,7 @@ class ModelTask(DbtRunWatcherOperator):
     def execute(self, context: Any, **_: Any) -> None:
         """Act on what the producer has reported; where that is nothing yet, wait for it in the triggerer."""
         ti, node = context["ti"], self.model_unique_id
-        verdict = judge(
+        verdict = verdict_on(
             ti.xcom_pull(self.producer_task_id, key=private.status_key(node)),
             ti.xcom_pull(self.producer_task_id, key=private.tests_status_key(node)) if self.has_tests else None,
             has_tests=self.has_tests,
@@ -259,7 +261,7 @@ class ModelTrigger(BaseTrigger):
         while True:
             # The state is read before the reports: one that is missing after the producer has ended won't come.
             ended = private.has_ended(await self._producer_state())
-            verdict = judge(
+            verdict = verdict_on(
                 await self._report(private.status_key(self.node)),
                 await self._report(private.tests_status_key(self.node)) if self.has_tests else None,
                 has_tests=self.has_tests,

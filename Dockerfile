@@ -15,4 +15,4 @@ ENV DBT_MANIFEST=/usr/local/airflow/manifest/manifest.json \
     AIRFLOW__COSMOS__ENABLE_WATCHER_RELIABLE_RETRY=False
 
 # The folders that become volumes take their owner from here. The manifest is what Cosmos renders the warehouse DAG from.
-RUN mkdir -p manifest local/landing local/landing_archive local/web && python -m include.containers manifest
+RUN mkdir -p manifest local/landing local/landing_archive local/web && python -m include build --parse

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import NoReturn
 
 from psycopg.pq import Conninfo
 
@@ -90,6 +91,20 @@ def make_manifest() -> None:
     made.replace(settings.DBT_MANIFEST)
 
 
+def watch_project() -> NoReturn:
+    """Make the manifest again whenever a file of dbt/ changes. A project that dbt can't parse leaves the last one."""
+    printed = ""
+    while True:
+        try:
+            make_manifest()
+            printed = ""
+        except DbtError as error:
+            if str(error) != printed:
+                printed = str(error)
+                print(printed, file=sys.stderr, flush=True)
+        time.sleep(15 if printed else 2)  # dbt takes seconds to find out that a model is still broken
+
+
 def profile_variables(uri: str) -> dict[str, str]:
     """Return the variables that dbt reads a postgresql:// URI from.
 
@@ -132,6 +147,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     build.add_argument("--select", metavar="MODELS", help="dbt's selection, such as sales_daily or +marts.sales")
     build.add_argument("--parse", action="store_true", help="only write the manifest that the DAG is rendered from")
+    build.add_argument("--watch", action="store_true", help="as --parse, again after each change of dbt/, until Ctrl-C")
     build.add_argument("--target", metavar="URI", help="the database; default: AIRFLOW_CONN_TARGET_DB")
     build.set_defaults(handler=_build)
     docs = subparsers.add_parser(
@@ -145,6 +161,8 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _build(args: argparse.Namespace) -> int:
+    if args.watch:
+        watch_project()
     if args.parse:
         make_manifest()
         return 0

@@ -56,7 +56,7 @@ def test_right_that_is_lacking_is_one_sentence(
 
 
 @pytest.mark.parametrize(
-    "program", [["include", "status"], ["include.local", "status"], ["include.containers", "setup"]]
+    "program", [["include", "status"], ["include", "stack", "stop"], ["include", "stack", "setup"]]
 )
 @pytest.mark.parametrize("setting", ["AIRFLOW_UI_PORT=abc", "AIRFLOW_PARALLELISM=1", "TRANSFER_POOL_SLOTS=0"])
 def test_setting_that_cannot_be_is_one_sentence_in_every_program(

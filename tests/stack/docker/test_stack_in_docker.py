@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from include import settings
-from include.local.postgres import free_port
+from include.stack.local.postgres import free_port
 
 pytestmark = [
     pytest.mark.containers,

@@ -6,10 +6,10 @@ set -eu
 
 folder=$1
 requirements=$2
-constraints=include/local/constraints.txt
+constraints=include/stack/local/constraints.txt
 python=$folder/bin/python
 
-wanted=$(cat "$constraints" requirements.txt include/local/requirements.txt tests/requirements.txt | cksum)
+wanted=$(cat "$constraints" requirements.txt include/stack/local/requirements.txt tests/requirements.txt | cksum)
 stamp=$folder/installed-$(dirname "$requirements" | tr / -)
 
 # The tests' environment holds the local stack's as well. `astro dev start --standalone` makes .venv anew in its place,

@@ -5,38 +5,39 @@ SHELL := /bin/sh
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-export PYTHONPATH := $(CURDIR)
+WAREHOUSE := $(VENV)/bin/warehouse
+ENVIRONMENT := sh include/stack/local/environment.sh $(VENV)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 env: ## build the environment in .venv; skips what is done
-	@sh include/stack/local/environment.sh $(VENV) include/stack/local/requirements.txt
+	@$(ENVIRONMENT) include/stack/local/requirements.txt
 
 run: env ## start the stack without Docker, run every pipeline once, say what came of it
-	@$(PYTHON) -m include stack run
+	@$(WAREHOUSE) stack run
 
 start: env ## start the stack without Docker and run nothing
-	@$(PYTHON) -m include stack start
+	@$(WAREHOUSE) stack start
 
 stop: ## end the stack and leave nothing running
 	@[ ! -d "$${LOCAL_ROOT:-.local}" ] && [ ! -x $(PYTHON) ] || { $(MAKE) --no-print-directory env && \
-		$(PYTHON) -m include stack stop; }
+		$(WAREHOUSE) stack stop; }
 
 restart: stop start ## stop, then start
 
-status: env ## say what runs
-	@$(PYTHON) -m include status
+status: env ## say what runs, what has landed, what was transferred and what the marts hold
+	@$(WAREHOUSE) status
 
 databases: env ## start the embedded source and target Postgres alone
-	@$(PYTHON) -m include stack databases
+	@$(WAREHOUSE) stack databases
 
 docs: env ## make the dbt docs and serve them on http://localhost:8585
-	@$(PYTHON) -m include docs
+	@$(WAREHOUSE) docs
 
 test: ## linters and every test, the end-to-end one included
-	@sh include/stack/local/environment.sh $(VENV) tests/requirements.txt
+	@$(ENVIRONMENT) tests/requirements.txt
 	@$(MAKE) --no-print-directory lint
 	@$(PYTHON) -m pytest
 
@@ -45,16 +46,16 @@ astro-ports: ## give the Astro CLI the ports of .env that it reads from .astro/c
 		astro config set api-server.port "$$ui" && astro config set postgres.port "$$database"; }
 
 test-containers: ## start, restart and kill the stack in Docker; needs the Astro CLI and a Docker engine
-	@sh include/stack/local/environment.sh $(VENV) tests/requirements.txt
+	@$(ENVIRONMENT) tests/requirements.txt
 	@$(PYTHON) -m pytest -m containers tests/stack/docker
 
 bench: ## landing and transfer beside COPY, psql and what else is installed (dlt, ingestr, Sling); many minutes
-	@sh include/stack/local/environment.sh $(VENV) tests/requirements.txt
+	@$(ENVIRONMENT) tests/requirements.txt
 	@$(PYTHON) -m tests.bench.transfer
 	@$(PYTHON) -m tests.bench.landing
 
 lint: ## ruff, mypy and sqlfluff
-	@sh include/stack/local/environment.sh $(VENV) tests/requirements.txt
+	@$(ENVIRONMENT) tests/requirements.txt
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy && $(VENV)/bin/sqlfluff lint -q dbt/models
 
 lock: env ## pin anew what include/stack/local/constraints.txt pins; needs uv
@@ -63,6 +64,6 @@ lock: env ## pin anew what include/stack/local/constraints.txt pins; needs uv
 
 clean: ## remove what was made: environment, databases, demo files, logs
 	@[ ! -d "$${LOCAL_ROOT:-.local}" ] && [ ! -x $(PYTHON) ] || { $(MAKE) --no-print-directory env && \
-		$(PYTHON) -m include stack clean; }
+		$(WAREHOUSE) stack clean; }
 	@rm -rf $(VENV) dbt/target dbt/logs dbt/.user.yml .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

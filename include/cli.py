@@ -28,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser: argparse.ArgumentParser = Parser(
         prog="warehouse",
-        description="Lands files in the source Postgres, moves its tables to the target, builds the marts there.",
+        description="Land files in the source Postgres, move its tables to the target, build the marts there.",
         epilog="Connections: AIRFLOW_CONN_SOURCE_DB and AIRFLOW_CONN_TARGET_DB as postgresql:// URIs, "
         "else the demo's databases on this machine.",
     )
@@ -42,8 +42,8 @@ def make_parser() -> argparse.ArgumentParser:
         "status",
         _status,
         help="say what runs, what has landed, what was transferred and what the marts hold",
-        description="Lists the parts of the stack without Docker, where this project has started one, and whether "
-        "Airflow is healthy. Then counts the files and rows landed, the rows transferred and the rows of each mart.",
+        description="List the parts of the stack without Docker, where this project has started one, and whether "
+        "Airflow is healthy. Then count the files and rows landed, the rows transferred and the rows of each mart.",
     )
     add_stack_commands(commands)
     add_demo_commands(commands)

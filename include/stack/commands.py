@@ -18,7 +18,7 @@ def add_commands(commands: Commands) -> None:
         commands,
         "stack",
         help="start and stop Airflow and the databases on this machine",
-        description="Starts and stops the stack without Docker: an embedded Postgres for the source, the target and "
+        description="Start and stop the stack without Docker: an embedded Postgres for the source, the target and "
         "Airflow, and Airflow itself. `make run` and its like call these. Docker's stack is `astro dev start`; of it "
         "only `setup` is here.",
     )
@@ -27,7 +27,7 @@ def add_commands(commands: Commands) -> None:
         "run",
         _run,
         help="start the stack and run every pipeline once",
-        description="Starts what does not run yet, lands every file, runs the warehouse pipeline and prints a summary. "
+        description="Start what does not run yet, land every file, run the warehouse pipeline and print a summary. "
         "The stack stays up.",
     )
     start = add_command(
@@ -35,7 +35,7 @@ def add_commands(commands: Commands) -> None:
         "start",
         _start,
         help="start the stack and run nothing",
-        description="Starts the databases and Airflow and returns when Airflow is healthy. What runs already is left "
+        description="Start the databases and Airflow, and return when Airflow is healthy. What runs already is left "
         "alone; a start that fails ends what it has begun.",
     )
     stop = add_command(
@@ -43,14 +43,14 @@ def add_commands(commands: Commands) -> None:
         "stop",
         _stop,
         help="end the stack",
-        description="Ends Airflow and the databases, and returns when no process of the stack runs. Data stays.",
+        description="End Airflow and the databases, and return when no process of the stack runs. Data stays.",
     )
     databases = add_command(
         group,
         "databases",
         _databases,
         help="start the source and target Postgres alone",
-        description="Starts the source and target Postgres without Airflow, and makes the demo's files and the dbt "
+        description="Start the source and target Postgres without Airflow, and make the demo's files and the dbt "
         "manifest: what `astro dev start --standalone` needs.",
     )
     clean = add_command(
@@ -58,7 +58,7 @@ def add_commands(commands: Commands) -> None:
         "clean",
         _clean,
         help="end the stack and remove its data",
-        description="Ends the stack and removes databases, logs and demo files from LOCAL_ROOT. Removes nothing else "
+        description="End the stack and remove databases, logs and demo files from LOCAL_ROOT, and nothing else "
         "that lies there.",
     )
     for each in (run, start, stop, databases, clean):
@@ -70,8 +70,8 @@ def add_commands(commands: Commands) -> None:
         "setup",
         _setup,
         help="take the first steps of the stack in Docker",
-        description="Runs in Docker at each start, before Airflow: makes roles, databases, the demo's files and tables "
-        "and the dbt manifest where they are missing.",
+        description="Make roles, databases, the demo's files and tables "
+        "and the dbt manifest where they are missing. The service `setup` runs this in Docker at each start.",
     )
 
 

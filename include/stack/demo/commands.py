@@ -20,14 +20,14 @@ def add_commands(commands: Commands) -> None:
         commands,
         "demo",
         help="make the demo's files and tables",
-        description="Makes what the demo reads: landing files and the tables of applications, all of made-up people.",
+        description="Make what the demo reads: landing files and the tables of applications, all of made-up people.",
     )
     files = add_command(
         group,
         "files",
         _files,
         help="write the landing files of some days",
-        description="Writes the landing files of some days and prints, for each dataset, what landing must make of "
+        description="Write the landing files of some days and print, for each dataset, what landing must make of "
         "them. The same days always give the same files.",
     )
     files.add_argument("--root", default=settings.LANDING_ROOT, help="folder to write to (%(default)s)")
@@ -40,7 +40,7 @@ def add_commands(commands: Commands) -> None:
         "schools",
         _schools,
         help="write the schools' CSV file",
-        description="Writes the CSV file of the schools' learning modality, for a SCHOOLS_URL that begins with "
+        description="Write the CSV file of the schools' learning modality, for a SCHOOLS_URL that begins with "
         "file:// or that a web server of yours serves.",
     )
     schools.add_argument("file", help="file to write")
@@ -52,7 +52,7 @@ def add_commands(commands: Commands) -> None:
         "tables",
         _tables,
         help="create and fill billing.* and sales.* in source_db",
-        description="Creates and fills the tables billing.* and sales.* in source_db, which applications own in the "
+        description="Create and fill the tables billing.* and sales.* in source_db, which applications own in the "
         "demo. Tables that hold rows are left alone.",
     )
     tables.add_argument("--rows", type=int, default=200, help="number of accounts (%(default)s)")
@@ -63,7 +63,7 @@ def add_commands(commands: Commands) -> None:
         "change",
         _change,
         help="insert, update and delete rows of billing.* and sales.*",
-        description="Inserts, updates and deletes rows of billing.* and sales.* in source_db, as applications do.",
+        description="Insert, update and delete rows of billing.* and sales.* in source_db, as applications do.",
     )
     change.add_argument("--rows", type=int, default=10, help="number of new accounts per round (%(default)s)")
     change.add_argument("--rounds", type=int, default=1, help="number of rounds; 0: until Ctrl-C (%(default)s)")

@@ -159,3 +159,21 @@ def test_manifest_is_stale_once_a_model_is_newer(tmp_path: Path, monkeypatch: py
     later = manifest.stat().st_mtime + 5
     os.utime(model, (later, later))
     assert build.manifest_is_stale()
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://source_db:source_db@127.0.0.1:5432/source_db", None),
+        ("postgresql://me:secret@db.example.com:6000/shop?sslmode=require", "postgresql://me@db.example.com:6000/shop"),
+        ("postgresql://me@db/shop", None),
+        ("postgresql:///shop?host=/tmp&password=secret&user=me", "postgresql:///shop?host=/tmp&user=me"),
+        ("postgresql:///shop?password=secret", "postgresql:///shop"),
+    ],
+)
+def test_summary_shows_the_password_of_the_demo_alone(
+    monkeypatch: pytest.MonkeyPatch, uri: str, shown: str | None
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SOURCE_DB", uri)
+    said = pipelines._shown("source_db")
+    assert said.startswith(shown or uri) and "secret" not in said

@@ -1,4 +1,4 @@
-"""The program `warehouse`: every command is described, and what a person can mend is one sentence with the next step."""
+"""The program `warehouse`: commands are described, and what a person can mend is one sentence with the next step."""
 
 from __future__ import annotations
 

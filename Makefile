@@ -54,16 +54,18 @@ bench: ## landing and transfer beside COPY, psql and what else is installed (dlt
 	@$(PYTHON) -m tests.bench.transfer
 	@$(PYTHON) -m tests.bench.landing
 
-lint: ## ruff, mypy and sqlfluff
+lint: ## ruff, mypy, sqlfluff, and that imports keep to the layers and are declared
 	@$(ENVIRONMENT) tests/requirements.txt
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy && $(VENV)/bin/sqlfluff lint -q dbt/models
+	@ruff check . && ruff format --check . && mypy && sqlfluff lint -q dbt/models && lint-imports --no-logo
+	@deptry --config deptry.toml . && deptry --config deptry.toml --exclude .venv --ignore DEP002,DEP004 tests
 
-lock: env ## pin anew what include/stack/local/constraints.txt pins; needs uv
-	@uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-emit-index-url --no-annotate \
-		--no-header tests/requirements.txt --output-file include/stack/local/constraints.txt
+lock: ## pin what is declared and not pinned yet; `make lock UPGRADE=--upgrade` pins everything anew
+	@$(ENVIRONMENT) tests/requirements.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header $(UPGRADE) \
+		tests/requirements.txt --output-file include/stack/local/constraints.txt
 
 clean: ## remove what was made: environment, databases, demo files, logs
 	@[ ! -d "$${LOCAL_ROOT:-.local}" ] && [ ! -x $(PYTHON) ] || { $(MAKE) --no-print-directory env && \
 		$(WAREHOUSE) stack clean; }
-	@rm -rf $(VENV) dbt/target dbt/logs dbt/.user.yml .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) dbt/target dbt/logs dbt/.user.yml .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

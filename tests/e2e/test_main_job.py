@@ -25,7 +25,7 @@ from include import settings
 from include.stack.demo import make_landing_files
 from include.stack.local.postgres import free_port
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 PORTS = ("SOURCE_DB_PORT", "TARGET_DB_PORT", "AIRFLOW_DB_PORT", "AIRFLOW_UI_PORT", "DEMO_WEB_PORT")
 TABLES = """

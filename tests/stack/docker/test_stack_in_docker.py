@@ -21,6 +21,7 @@ from include.stack.local.postgres import free_port
 
 pytestmark = [
     pytest.mark.containers,
+    pytest.mark.timeout(1800),  # the first start may download images and packages
     pytest.mark.skipif(not shutil.which("astro"), reason="the Astro CLI is not on PATH"),
     pytest.mark.skipif(
         subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0

@@ -1,10 +1,14 @@
 # The base image's own build steps install packages.txt and requirements.txt and copy the project, as the user astro.
 FROM astrocrpublic.azurecr.io/runtime:3.3-8-python-3.12
 
-# Where packages come without bytecode, each process of each container would compile anew what it imports: a third of
-# the CPU time of a start. Done once here, as root, who owns them; what has its bytecode is passed over. Files that are
-# no Python 3 can't be compiled and are never imported, nor is the large Kubernetes client.
 USER root
+# The program `warehouse`. A script does, because the project's folder is on PYTHONPATH. `pip install --editable .` would
+# have to fetch a build backend, in a version that the image's constraints may forbid.
+RUN printf '#!/bin/sh\nexec python -m include "$@"\n' > /usr/local/bin/warehouse && chmod 755 /usr/local/bin/warehouse
+# Where packages come without bytecode, each process of each container compiles what it imports, which takes a third of
+# the CPU time of a start. root compiles it here once, because root owns the packages. A file that has bytecode is
+# skipped. Files that are no Python 3 can't be compiled (hence `|| true`) and are never imported, nor is the large
+# Kubernetes client.
 RUN python -m compileall -qq -j 0 -x kubernetes "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" || true
 USER astro
 
@@ -14,5 +18,5 @@ ENV DBT_MANIFEST=/usr/local/airflow/manifest/manifest.json \
     AIRFLOW__COSMOS__ENABLE_TELEMETRY=False \
     AIRFLOW__COSMOS__ENABLE_WATCHER_RELIABLE_RETRY=False
 
-# The folders that become volumes take their owner from here. The manifest is what Cosmos renders the warehouse DAG from.
-RUN mkdir -p manifest local/landing local/landing_archive local/web && python -m include.containers manifest
+# Volumes that are mounted on these folders take their owner from them. Cosmos renders the warehouse DAG from the manifest.
+RUN mkdir -p manifest local/landing local/landing_archive local/web && warehouse build --parse

@@ -5,38 +5,39 @@ SHELL := /bin/sh
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-export PYTHONPATH := $(CURDIR)
+WAREHOUSE := $(VENV)/bin/warehouse
+ENVIRONMENT := sh include/stack/local/environment.sh $(VENV)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 env: ## build the environment in .venv; skips what is done
-	@sh include/local/environment.sh $(VENV) include/local/requirements.txt
+	@$(ENVIRONMENT) include/stack/local/requirements.txt
 
 run: env ## start the stack without Docker, run every pipeline once, say what came of it
-	@$(PYTHON) -m include.local run
+	@$(WAREHOUSE) stack run
 
 start: env ## start the stack without Docker and run nothing
-	@$(PYTHON) -m include.local start
+	@$(WAREHOUSE) stack start
 
 stop: ## end the stack and leave nothing running
 	@[ ! -d "$${LOCAL_ROOT:-.local}" ] && [ ! -x $(PYTHON) ] || { $(MAKE) --no-print-directory env && \
-		$(PYTHON) -m include.local stop; }
+		$(WAREHOUSE) stack stop; }
 
 restart: stop start ## stop, then start
 
-status: env ## say what runs
-	@$(PYTHON) -m include.local status
+status: env ## say what runs, what has landed, what was transferred and what the marts hold
+	@$(WAREHOUSE) status
 
 databases: env ## start the embedded source and target Postgres alone
-	@$(PYTHON) -m include.local databases
+	@$(WAREHOUSE) stack databases
 
 docs: env ## make the dbt docs and serve them on http://localhost:8585
-	@$(PYTHON) -m include docs
+	@$(WAREHOUSE) docs
 
 test: ## linters and every test, the end-to-end one included
-	@sh include/local/environment.sh $(VENV) tests/requirements.txt
+	@$(ENVIRONMENT) tests/requirements.txt
 	@$(MAKE) --no-print-directory lint
 	@$(PYTHON) -m pytest
 
@@ -45,24 +46,26 @@ astro-ports: ## give the Astro CLI the ports of .env that it reads from .astro/c
 		astro config set api-server.port "$$ui" && astro config set postgres.port "$$database"; }
 
 test-containers: ## start, restart and kill the stack in Docker; needs the Astro CLI and a Docker engine
-	@sh include/local/environment.sh $(VENV) tests/requirements.txt
-	@$(PYTHON) -m pytest -m containers tests/containers
+	@$(ENVIRONMENT) tests/requirements.txt
+	@$(PYTHON) -m pytest -m containers tests/stack/docker
 
 bench: ## landing and transfer beside COPY, psql and what else is installed (dlt, ingestr, Sling); many minutes
-	@sh include/local/environment.sh $(VENV) tests/requirements.txt
+	@$(ENVIRONMENT) tests/requirements.txt
 	@$(PYTHON) -m tests.bench.transfer
 	@$(PYTHON) -m tests.bench.landing
 
-lint: ## ruff, mypy and sqlfluff
-	@sh include/local/environment.sh $(VENV) tests/requirements.txt
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy && $(VENV)/bin/sqlfluff lint -q dbt/models
+lint: ## ruff, mypy, sqlfluff, and that imports keep to the layers and are declared
+	@$(ENVIRONMENT) tests/requirements.txt
+	@ruff check . && ruff format --check . && mypy && sqlfluff lint -q dbt/models && lint-imports --no-logo
+	@deptry --config deptry.toml . && deptry --config deptry.toml --exclude .venv --ignore DEP002,DEP004 tests
 
-lock: env ## pin anew what include/local/constraints.txt pins; needs uv
-	@uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-emit-index-url --no-annotate \
-		--no-header tests/requirements.txt --output-file include/local/constraints.txt
+lock: ## pin what is declared and not pinned yet; `make lock UPGRADE=--upgrade` pins everything anew
+	@$(ENVIRONMENT) tests/requirements.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header $(UPGRADE) \
+		tests/requirements.txt --output-file include/stack/local/constraints.txt
 
 clean: ## remove what was made: environment, databases, demo files, logs
 	@[ ! -d "$${LOCAL_ROOT:-.local}" ] && [ ! -x $(PYTHON) ] || { $(MAKE) --no-print-directory env && \
-		$(PYTHON) -m include.local clean; }
-	@rm -rf $(VENV) dbt/target dbt/logs dbt/.user.yml .pytest_cache .mypy_cache .ruff_cache .hypothesis
+		$(WAREHOUSE) stack clean; }
+	@rm -rf $(VENV) dbt/target dbt/logs dbt/.user.yml .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

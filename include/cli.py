@@ -1,6 +1,7 @@
-"""The command line `python -m include`: every stage without Airflow.
+"""The program `warehouse`: every stage without Airflow, and the stack on one machine.
 
-Connections come from AIRFLOW_CONN_SOURCE_DB and AIRFLOW_CONN_TARGET_DB (postgresql:// URIs), else the demo's.
+Connections come from AIRFLOW_CONN_SOURCE_DB and AIRFLOW_CONN_TARGET_DB (postgresql:// URIs), else they are the demo's.
+docs/command-line.md describes every command.
 """
 
 from __future__ import annotations
@@ -11,51 +12,71 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from include import demo, landing, settings, transfer
+from include import landing, settings, transfer
+from include.command_line import Parser, add_command
 from include.contracts.commands import add_commands as add_contract_commands
 from include.errors import WarehouseError
 from include.landing.commands import add_commands as add_landing_commands
+from include.stack.commands import add_commands as add_stack_commands
+from include.stack.demo.commands import add_commands as add_demo_commands
 from include.status import format_status, read_status
 from include.transform.commands import add_commands as add_transform_commands
 
+_INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended: 128 and the number of SIGINT
+
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of all verbs; each stage adds its own."""
-    parser = argparse.ArgumentParser(
-        prog="python -m include",
-        description="Lands files in the source Postgres, moves its tables to the target, builds the marts there.",
+    """Return the parser of all commands."""
+    parser: argparse.ArgumentParser = Parser(
+        prog="warehouse",
+        description="Land files in the source Postgres, move its tables to the target, build the marts there.",
         epilog="Connections: AIRFLOW_CONN_SOURCE_DB and AIRFLOW_CONN_TARGET_DB as postgresql:// URIs, "
         "else the demo's databases on this machine.",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    add_landing_commands(verbs)
-    add_contract_commands(verbs, lambda source_uri: [partial(landing.check_contracts, source_uri=source_uri)])
-    transfer.add_commands(verbs)
-    add_transform_commands(verbs)
-    demo.add_commands(verbs)
-    status = verbs.add_parser(
+    commands = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
+    add_landing_commands(commands)
+    add_contract_commands(commands, lambda source_uri: [partial(landing.check_contracts, source_uri=source_uri)])
+    transfer.add_commands(commands)
+    add_transform_commands(commands)
+    add_command(
+        commands,
         "status",
-        help="say what has landed, been transferred and stands in the marts",
-        description="Counts the files and rows landed, the rows transferred and the rows of each mart.",
+        _status,
+        help="say what runs, what has landed, what was transferred and what the marts hold",
+        description="List the parts of the stack without Docker, where this project has started one, and whether "
+        "Airflow is healthy. Then count the files and rows landed, the rows transferred and the rows of each mart.",
     )
-    status.set_defaults(handler=_status)
+    add_stack_commands(commands)
+    add_demo_commands(commands)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb and return its exit code; an expected error is one sentence on stderr, not a traceback."""
+    """Run one command and return its exit code. A WarehouseError is one sentence on stderr, not a traceback."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     args = make_parser().parse_args(arguments)
     try:
         return int(args.handler(args))
     except WarehouseError as error:
         print(error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 1
+        print(getattr(args, "interrupted", "interrupted"), file=sys.stderr)
+        return _INTERRUPTED
 
 
 def _status(args: argparse.Namespace) -> int:
+    # Imported here, because the stack without Docker needs packages that the image does not hold.
+    if (settings.LOCAL / "databases").is_dir() or (settings.LOCAL / "run").is_dir():
+        from include.stack.local import overview
+
+        print(overview.describe())
+        print()
+        stopped = overview.stopped_databases()
+        if stopped:
+            print(
+                f"the {' and '.join(stopped)} Postgres is stopped, so nothing more is known: start it with `make start`"
+            )
+            return 0
     print(format_status(read_status(settings.connection_uri("source_db"), settings.connection_uri("target_db"))))
     return 0

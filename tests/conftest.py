@@ -23,7 +23,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from include.local.postgres import PostgresServer, free_port
+from include.stack.local.postgres import PostgresServer, free_port
 
 # A test server may lose its data when the machine does: that is what these trade for speed.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TypeAlias
 
 from include import settings
+from include.command_line import Commands, add_command, add_group
 from include.contracts import Contract, read_contracts, select
 from include.landing import ledger
 from include.landing.files import batches, pending_files
@@ -20,18 +20,18 @@ from include.postgres import session
 from include.report import table
 from include.storage import FileError, Root, UnusableFileError
 
-Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # argparse has no public name for it
+
+def add_commands(commands: Commands) -> None:
+    """Add `land` and `rejects`."""
+    _add_land(commands)
+    _add_rejects(commands)
 
 
-def add_commands(subparsers: Subparsers) -> None:
-    """Add `land` and `rejects`; each handler takes the parsed arguments and returns the exit code."""
-    _add_land(subparsers)
-    _add_rejects(subparsers)
-
-
-def _add_land(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser(
+def _add_land(commands: Commands) -> None:
+    parser = add_command(
+        commands,
         "land",
+        _land,
         help="load landing files into source_db, each once",
         description="Load the files below the landing root into source_db, as their contracts say, and move them to "
         "the archive. Rows that break their contract go to landing.rejects. A file that was landed before is "
@@ -43,7 +43,6 @@ def _add_land(subparsers: Subparsers) -> None:
     parser.add_argument("--root", default=settings.LANDING_ROOT, help="folder or URL of the files (%(default)s)")
     parser.add_argument("--archive", help="folder or URL that landed files move to (ARCHIVE_ROOT, else <root>_archive)")
     parser.add_argument("--dry-run", action="store_true", help="judge the files and print what would be rejected")
-    parser.set_defaults(handler=_land)
 
 
 def _land(args: argparse.Namespace) -> int:
@@ -104,25 +103,31 @@ def _print(result: LandResult) -> None:
         print(f"  {error}", file=sys.stderr)
 
 
-def _add_rejects(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser(
+def _add_rejects(commands: Commands) -> None:
+    group = add_group(
+        commands,
         "rejects",
         help="look at rejected rows, and load those that were mended",
         description="Look at the rows that landing rejected, and load those that were mended.",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    listing = verbs.add_parser(
+    listing = add_command(
+        group,
         "list",
+        _list_rejects,
         help="count rejected rows by file, code and field",
         description="Count the rejected rows by file, code and field. Shows no value of a row.",
     )
-    show = verbs.add_parser(
+    show = add_command(
+        group,
         "show",
+        _show_rejects,
         help="print rejected rows, with line and reason",
         description="Print rejected rows as they came, with line and reason. They may hold personal values.",
     )
-    again = verbs.add_parser(
+    again = add_command(
+        group,
         "replay",
+        _replay_rejects,
         help="judge rejected rows again, after the contract or the row was mended, and load those that are valid",
         description="Judge rejected rows again and load those that are valid now. A row is mended in place: update "
         'landing.rejects set "row" = ... . A held file is mended in the landing root and landed again; --release '
@@ -136,9 +141,6 @@ def _add_rejects(subparsers: Subparsers) -> None:
     again.add_argument("--release", action="store_true", help="first land held files in spite of their rejected rows")
     again.add_argument("--root", default=settings.LANDING_ROOT, help="where held files lie (%(default)s)")
     again.add_argument("--archive", help="where landed files move to (ARCHIVE_ROOT, else <root>_archive)")
-    again.set_defaults(handler=_replay_rejects)
-    listing.set_defaults(handler=_list_rejects)
-    show.set_defaults(handler=_show_rejects)
 
 
 def _datasets(args: argparse.Namespace) -> list[str]:

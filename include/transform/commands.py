@@ -9,31 +9,37 @@ import os
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 from include import settings
-from include.transform.project import DbtError, make_docs, make_manifest, run_dbt
+from include.command_line import Commands, add_command
+from include.transform.project import DbtError, make_docs, make_manifest, run_dbt, watch_project
 
 
-def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `build` and `docs`; each handler takes the parsed arguments and returns the exit code."""
-    build = subparsers.add_parser(
+def add_commands(commands: Commands) -> None:
+    """Add `build` and `docs`."""
+    build = add_command(
+        commands,
         "build",
+        _build,
         help="build the dbt models and run their tests",
-        description="Builds the staging, intermediate and marts schemas of target_db with dbt and tests them.",
+        description="Build the staging, intermediate and marts schemas of target_db with dbt, and test them.",
     )
     build.add_argument("--select", metavar="MODELS", help="dbt's selection, such as sales_daily or +marts.sales")
     build.add_argument("--parse", action="store_true", help="only write the manifest that the DAG is rendered from")
+    build.add_argument("--watch", action="store_true", help="as --parse, again after each change of dbt/, until Ctrl-C")
     build.add_argument("--target", metavar="URI", help="the database; default: AIRFLOW_CONN_TARGET_DB")
-    build.set_defaults(handler=_build)
-    docs = subparsers.add_parser(
+    docs = add_command(
+        commands,
         "docs",
+        _docs,
         help="make the dbt docs and serve them",
-        description="Makes the dbt docs of the tables in target_db and serves them on this machine until Ctrl-C.",
+        description="Make the dbt docs of the tables in target_db and serve them on this machine until Ctrl-C.",
     )
     docs.add_argument("--port", type=int, default=settings.DOCS_PORT, help="default: %(default)s")
     docs.add_argument("--no-serve", action="store_true", help="only make them")
-    docs.set_defaults(handler=_docs)
 
 
 def _build(args: argparse.Namespace) -> int:
+    if args.watch:
+        watch_project()
     if args.parse:
         make_manifest()
         return 0

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from typing import NoReturn
 
 from psycopg.pq import Conninfo
 
@@ -84,6 +85,20 @@ def make_manifest() -> None:
     made = PARSED / "manifest.json"
     os.utime(made, (began, began))  # a file that was edited while dbt parsed is younger than the manifest then
     made.replace(settings.DBT_MANIFEST)
+
+
+def watch_project() -> NoReturn:
+    """Make the manifest again whenever a file of dbt/ changes. It stays while dbt can't parse the project."""
+    printed = ""
+    while True:
+        try:
+            make_manifest()
+            printed = ""
+        except DbtError as error:
+            if str(error) != printed:
+                printed = str(error)
+                print(printed, file=sys.stderr, flush=True)
+        time.sleep(15 if printed else 2)  # dbt takes seconds to find out that a model is still broken
 
 
 def profile_variables(uri: str) -> dict[str, str]:

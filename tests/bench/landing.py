@@ -24,8 +24,8 @@ import psycopg
 
 from include.landing import batches, contracts, land, pending_files
 from include.landing.rows import RowSchema
-from include.local.postgres import PostgresServer, free_port
 from include.settings import PROJECT
+from include.stack.local.postgres import PostgresServer, free_port
 
 CONTRACT = next(contract for contract in contracts() if contract.name == "retail.transactions")
 

@@ -24,8 +24,8 @@ from pathlib import Path
 
 import psycopg
 
-from include.local.postgres import PostgresServer, Role, free_port, programs
 from include.settings import PROJECT
+from include.stack.local.postgres import PostgresServer, Role, free_port, programs
 
 COLUMNS = """l_orderkey bigint not null, l_partkey bigint not null, l_suppkey bigint not null,
     l_linenumber integer not null, l_quantity numeric(12,2) not null, l_extendedprice numeric(12,2) not null,

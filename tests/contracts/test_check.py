@@ -18,7 +18,7 @@ from tests.landing.conftest import THINGS
 
 
 def test_the_contracts_that_ship_are_in_order(source_uri: str) -> None:
-    from include.demo import make_tables
+    from include.stack.demo import make_tables
 
     make_tables(source_uri)
     ensure_tables(read_contracts(), source_uri)

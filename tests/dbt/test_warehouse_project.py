@@ -21,8 +21,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from include.local.postgres import PostgresServer
 from include.settings import DBT_PROJECT
+from include.stack.local.postgres import PostgresServer
 
 LANDED = (
     '_file text collate "C" not null, _line bigint not null, _loaded_at timestamptz not null default now(), '

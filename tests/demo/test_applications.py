@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from include.contracts import read_contracts
-from include.demo import change_tables, make_tables
+from include.stack.demo import change_tables, make_tables
 
 UNTIL = datetime(2026, 3, 4, tzinfo=UTC)
 OWNED = [contract for contract in read_contracts() if not contract.is_landed]

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from include.contracts import read_contracts
-from include.demo import make_landing_files
 from include.landing import land, pending_files
+from include.stack.demo import make_landing_files
 
 UNTIL = date(2026, 3, 4)
 

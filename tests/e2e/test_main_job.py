@@ -22,10 +22,10 @@ import psycopg
 import pytest
 
 from include import settings
-from include.demo import make_landing_files
-from include.local.postgres import free_port
+from include.stack.demo import make_landing_files
+from include.stack.local.postgres import free_port
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 PORTS = ("SOURCE_DB_PORT", "TARGET_DB_PORT", "AIRFLOW_DB_PORT", "AIRFLOW_UI_PORT", "DEMO_WEB_PORT")
 TABLES = """
@@ -54,7 +54,7 @@ class Stack:
 
     def call(self, verb: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "include.local", verb],
+            [sys.executable, "-m", "include", "stack", verb],
             cwd=settings.PROJECT,
             env={**self.environment, **more},
             capture_output=True,

@@ -19,10 +19,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from include.demo import make_schools_file
 from include.errors import TransientError
 from include.landing import LandingError, fetch, pending_files
-from include.local.postgres import PostgresServer, free_port
+from include.stack.demo import make_schools_file
+from include.stack.local.postgres import PostgresServer, free_port
 from include.storage import FileError
 from tests.landing.conftest import SHOP, THINGS, Place, write_contract
 

@@ -79,7 +79,7 @@ def run(source_uri: str, monkeypatch: pytest.MonkeyPatch) -> object:
 
 
 def test_the_commands_from_dry_run_to_replay(tmp_path: Path, run, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
-    from include.demo import make_landing_files
+    from include.stack.demo import make_landing_files
 
     root = str(tmp_path / "in")
     expected = make_landing_files(root, days=1)["retail.products"]

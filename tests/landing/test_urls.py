@@ -17,8 +17,8 @@ import psycopg
 import pytest
 
 from include.contracts import Contract
-from include.demo import make_schools_file
 from include.landing import fetch, land, pending_files
+from include.stack.demo import make_schools_file
 from include.storage import FileError
 from tests.landing.conftest import SHOP
 

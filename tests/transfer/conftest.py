@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from include.local.postgres import PostgresServer, free_port
+from include.stack.local.postgres import PostgresServer, free_port
 from include.transfer import TransferResult, plan, transfer_table
 from tests.conftest import FAST, _make_database
 

@@ -22,8 +22,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from include.local.postgres import PostgresServer, free_port
 from include.settings import PROJECT
+from include.stack.local.postgres import PostgresServer, free_port
 from include.transfer import TransferError, plan, refresh, transfer_table
 from tests.transfer.conftest import execute, rows
 

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from include.errors import WarehouseError
-from include.local.postgres import PostgresServer, free_port, programs
 from include.postgres import safe_message
+from include.stack.local.postgres import PostgresServer, free_port, programs
 from include.transfer import (
     SnapshotLostError,
     TransferError,

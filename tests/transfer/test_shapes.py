@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from include.local.postgres import PostgresServer
+from include.stack.local.postgres import PostgresServer
 from include.transfer import TransferError, plan, refresh, statistics, transfer_table
 from include.transfer.catalog import describe, list_tables
 from include.transfer.move import move_table

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from include import settings
-from tests.containers.compose import AIRFLOW, AIRFLOW_HOME, NAME, merged, published
+from tests.stack.docker.compose import AIRFLOW, AIRFLOW_HOME, NAME, merged, published
 
 SERVICES = merged()["services"]
 GIB = {"g": 1.0, "m": 1 / 1024}

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_incrementing
 
 from include import settings
 from include.errors import FinalError
-from include.local import airflow
+from include.stack.local import airflow
+
+_NO_ANSWER = (httpx.HTTPError, ValueError, KeyError)  # no connection, no JSON, or JSON without a token
 
 
 class ApiError(FinalError):
@@ -57,7 +60,7 @@ class Api:
         return self.all(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances")
 
     def error_of(self, task: dict[str, Any]) -> str:
-        """Return the last lines of a failed task's log that tell its error."""
+        """Return the last lines of a failed task's log that name its error."""
         path = f"/dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}/logs"
         try:
             log = self.get(f"{path}/{task['try_number']}", map_index=task["map_index"], full_content=True)
@@ -72,28 +75,46 @@ class Api:
         return "\n".join("\n".join(lines).splitlines()[-30:]) or "(its log names no error)"
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
-        for attempt in (1, 2, 3, 4):
-            try:
-                if "Authorization" not in self._client.headers or attempt > 1:
-                    token = self._client.get("/auth/token").json()["access_token"]
-                    self._client.headers["Authorization"] = f"Bearer {token}"
-                answer = self._client.request(method, f"/api/v2{path}", **arguments)
-            except (httpx.HTTPError, ValueError, KeyError) as error:
-                if method == "GET" and attempt < 4:  # a busy machine may answer late
-                    time.sleep(attempt)
-                    continue
-                raise ApiError(f"{method} {path}: Airflow does not answer: {error!r}") from error
-            if answer.status_code != httpx.codes.UNAUTHORIZED:
-                break
-        if answer.is_error:
-            raise ApiError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
-        return answer.json()
+        # A busy machine may answer late. Only a GET is tried again: a POST without an answer may have been carried out.
+        retrying = Retrying(
+            stop=stop_after_attempt(4 if method == "GET" else 1),
+            wait=wait_incrementing(start=1, increment=1),
+            retry=retry_if_exception_type(_NO_ANSWER),
+            reraise=True,
+        )
+        try:
+            answer = retrying(self._request, method, path, **arguments)
+            if not answer.is_error:
+                return answer.json()
+        except _NO_ANSWER as error:
+            raise ApiError(
+                f"{method} {path}: Airflow does not answer on port {settings.UI_PORT} ({error!r}): see the logs in "
+                f"{airflow.LOGS}"
+            ) from error
+        raise ApiError(f"{method} {path}: Airflow answers {answer.status_code} {answer.text[:500]}")
+
+    def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """Send a request, with a new token where there is none or where the last one has expired."""
+        if "Authorization" not in self._client.headers:
+            self._log_in()
+        answer = self._client.request(method, f"/api/v2{path}", **arguments)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            self._log_in()
+            answer = self._client.request(method, f"/api/v2{path}", **arguments)
+        return answer
+
+    def _log_in(self) -> None:
+        token = self._client.get("/auth/token").json()["access_token"]
+        self._client.headers["Authorization"] = f"Bearer {token}"
 
 
-def wait_for(claim: Callable[[], bool], seconds: float, what: str, pause: float = 0.3) -> None:
-    """Return once claim() holds. Raises ApiError after `seconds`, or at once with its log when a component died."""
+def wait_for(condition: Callable[[], bool], seconds: float, what: str, pause: float = 0.3) -> None:
+    """Return once condition() is true. Raises ApiError after `seconds`, or at once where a process of Airflow died.
+
+    A plain loop, because tenacity's has one way to fail and this one has two.
+    """
     deadline = time.monotonic() + seconds
-    while not claim():
+    while not condition():
         dead = airflow.dead_component()
         if dead:
             raise ApiError(f"Airflow's {dead.name} ended by itself. {dead.log} ends:\n{airflow.end_of(dead.log)}")

@@ -1,19 +1,24 @@
 #!/bin/sh
 # Build the Python environment: environment.sh FOLDER REQUIREMENTS
-# uv where it is there or can be installed from the package registry, else venv and pip. What is installed is remembered
-# by a checksum of the requirement files, so that a second call does nothing.
+# It holds the packages and, installed in place, this project: that makes the program FOLDER/bin/warehouse.
+# uv does it where it is there or can be installed, else venv and pip. A file in FOLDER keeps a checksum of the
+# requirement files, so that a second call does nothing.
 set -eu
 
 folder=$1
 requirements=$2
-constraints=include/local/constraints.txt
+constraints=include/stack/local/constraints.txt
 python=$folder/bin/python
 
-wanted=$(cat "$constraints" requirements.txt include/local/requirements.txt tests/requirements.txt | cksum)
+# Of pyproject.toml the first part counts, down to the settings of tools: it says what is installed.
+project=$(sed '/^\[tool\.ruff/,$d' pyproject.toml)
+files="$constraints requirements.txt include/stack/local/requirements.txt tests/requirements.txt"
+# shellcheck disable=SC2086  # the list is split on purpose
+wanted=$( (cat $files && echo "$project") | cksum)
 stamp=$folder/installed-$(dirname "$requirements" | tr / -)
 
-# The tests' environment holds the local stack's as well. `astro dev start --standalone` makes .venv anew in its place,
-# perhaps with another Python: then a younger pyvenv.cfg says that the stamp is worth nothing.
+# The tests' environment holds the local stack's as well. `astro dev start --standalone` replaces .venv by one of its own,
+# perhaps with another Python. Its pyvenv.cfg is younger than the stamp: then the stamp does not count.
 exit_if_done() {
     for each in "$stamp" "$folder/installed-tests"; do
         if [ -x "$python" ] && [ "$(cat "$each" 2>/dev/null)" = "$wanted" ] && [ "$each" -nt "$folder/pyvenv.cfg" ]; then
@@ -40,7 +45,8 @@ fail() {
 exit_if_done
 began=$(date +%s)
 base=$(find_python)
-# Two at once would spoil it. The lock is on this file, open in this shell, and ends with it, however that ends.
+# Two calls at once would spoil the environment. The lock is on this file, which this shell holds open: it ends when the
+# shell ends, also where the shell is killed.
 exec 9<"$0"
 [ -z "$base" ] || "$base" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
 exit_if_done
@@ -62,11 +68,12 @@ fi
 if [ -z "$uv" ] && "$python" -m pip install --quiet --disable-pip-version-check uv; then
     uv=$folder/bin/uv
 fi
-# Compiled now, once, or each of Airflow's many processes may have to.
-if [ -z "$uv" ] || ! "$uv" pip install --quiet --compile-bytecode --python "$python" --requirement "$requirements" \
-    --constraint "$constraints"; then
+# Bytecode is compiled here once. Otherwise each of Airflow's many processes may have to.
+if [ -z "$uv" ] || ! "$uv" pip install --quiet --compile-bytecode --python "$python" --editable . \
+    --requirement "$requirements" --constraint "$constraints"; then
     echo "environment: uv can't be had or can't install here, so pip does, which takes longer" >&2
-    "$python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements" --constraint "$constraints"
+    "$python" -m pip install --quiet --disable-pip-version-check --editable . \
+        --requirement "$requirements" --constraint "$constraints"
 fi
 echo "$wanted" >"$stamp"
 echo "environment: ready after $(($(date +%s) - began)) s" >&2

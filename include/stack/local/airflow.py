@@ -1,7 +1,8 @@
 """Airflow as four ordinary processes, scheduler, dag-processor, api-server and triggerer, and the demo's web server.
 
-They run detached from the terminal that started them, write their logs to .local/logs and are known by the process
-ids in .local/run, each with its start time, so that a reused id is never taken for one of ours.
+They run detached from the terminal that started them and write their logs to .local/logs. Files in .local/run hold
+their process ids, each with the process's start time: an operating system gives the id of an ended process to another
+one, and without the start time `stop` would end that one.
 """
 
 from __future__ import annotations
@@ -22,22 +23,24 @@ import psutil
 from include import settings
 from include.contracts import read_contracts
 from include.errors import FinalError
+from include.stack.demo import SCHOOLS_FILE
 
 HOME = settings.LOCAL / "airflow"
-os.environ.setdefault("AIRFLOW_HOME", str(HOME))  # or importing Airflow here makes ~/airflow
+os.environ.setdefault("AIRFLOW_HOME", str(HOME))  # without it, importing Airflow makes the folder ~/airflow
 LOGS = settings.LOCAL / "logs"
 RUN = settings.LOCAL / "run"
-# The api-server reads the task logs from the disk that all share, so that no log servers (and ports) are needed.
+# --skip-serve-logs: the api-server reads the task logs from the disk that all share, so no log server needs a port.
 COMPONENTS: dict[str, tuple[str, ...]] = {
     "api-server": ("airflow", "api-server"),
     "scheduler": ("airflow", "scheduler", "--skip-serve-logs"),
     "dag-processor": ("airflow", "dag-processor"),
     "triggerer": ("airflow", "triggerer", "--skip-serve-logs"),
 }
-if settings.IS_DEMO:  # stands for the world outside: serves the schools file
+if settings.IS_DEMO:  # plays the external web server that has the schools file
     served = ("--directory", str(settings.DEMO_WEB), "--bind", "127.0.0.1", str(settings.DEMO_WEB_PORT))
     COMPONENTS["demo-web"] = ("http.server", *served)
-# Libraries only: a change in this project's own modules must reach the next task without a restart.
+# Imported once by the process that workers are forked from. Libraries only: a change in a module of this project must
+# reach the next task without a restart.
 PRELOAD = (
     "airflow.providers.standard.decorators.python",
     "airflow.sdk.execution_time.task_runner",
@@ -50,8 +53,8 @@ PRELOAD = (
     "open_data_contract_standard.model",
     "psycopg",
 )
-MARK = "WAREHOUSE_STACK"  # set in every process of a stack, to the stack it belongs to
-DEMO_SCHOOLS_URL = f"http://127.0.0.1:{settings.DEMO_WEB_PORT}/learning_modality.csv"
+MARK = "WAREHOUSE_STACK"  # a variable of every process of a stack; its value is that stack's Airflow home
+DEMO_SCHOOLS_URL = f"http://127.0.0.1:{settings.DEMO_WEB_PORT}/{SCHOOLS_FILE}"
 UI_URL = f"http://localhost:{settings.UI_PORT}"
 
 
@@ -60,7 +63,7 @@ class AirflowError(FinalError):
 
 
 def environment() -> dict[str, str]:
-    """Return the environment in which every process of the local stack runs, our settings over the shell's."""
+    """Return the environment of every process of the local stack: the shell's, with the stack's own settings on top."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
     for name in ("NO_PROXY", "no_proxy"):  # tasks call the api-server on this machine
         kept[name] = ",".join(filter(None, [kept.get(name), "127.0.0.1,localhost"]))
@@ -69,7 +72,7 @@ def environment() -> dict[str, str]:
 
 
 def settings_digest() -> str:
-    """Return a checksum of what the processes are started with: settings, and the code that the triggerer keeps."""
+    """Return a checksum of what running processes keep: their settings and the code of the triggerer."""
     code = [
         path.read_text(encoding="utf-8") for path in sorted((settings.PROJECT / "include/orchestration").glob("*.py"))
     ]
@@ -77,7 +80,7 @@ def settings_digest() -> str:
 
 
 def own_environment() -> dict[str, str]:
-    """Return the variables that the stack sets, without those of the shell."""
+    """Return the variables that the stack sets itself."""
     keys = _secret_keys()
     here = f"127.0.0.1:{settings.UI_PORT}"
     ours = {
@@ -102,10 +105,10 @@ def own_environment() -> dict[str, str]:
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",  # tasks of a killed scheduler start again soon
-        # Workers are forked from a process that has imported what tasks need, instead of each importing it again.
+        # Workers are forked from a process that has imported what tasks need. Otherwise each one imports it again.
         "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
         "AIRFLOW__CORE__MP_FORKSERVER_PRELOAD": ",".join(PRELOAD),
-        "AIRFLOW__COSMOS__CACHE_DIR": str(settings.LOCAL / "cosmos"),  # not the /tmp/cosmos of every user and clone
+        "AIRFLOW__COSMOS__CACHE_DIR": str(settings.LOCAL / "cosmos"),  # /tmp/cosmos is shared by all users and clones
         "AIRFLOW__COSMOS__DBT_DOCS_PROJECTS": json.dumps(
             {"warehouse": {"dir": str(settings.DBT_DOCS), "index": "index.html", "name": "dbt docs"}}
         ),
@@ -132,7 +135,7 @@ def _settings_of_tasks() -> list[str]:
 
 
 def _secret_keys() -> dict[str, str]:
-    """Return the keys that Airflow's processes share, made once and kept where only their owner can read them."""
+    """Return the keys that Airflow's processes share. They are made once, in a file that only its owner can read."""
     path = HOME / "keys.json"
     if not path.exists():
         from cryptography.fernet import Fernet
@@ -167,7 +170,7 @@ def migrate() -> None:
 
 @dataclass(frozen=True)
 class Component:
-    """One Airflow process and the file that remembers it."""
+    """One process of the stack, with its log and the file that holds its process id."""
 
     name: str
 
@@ -180,7 +183,7 @@ class Component:
         return RUN / f"{self.name}.json"
 
     def process(self) -> psutil.Process | None:
-        """Return the running process, None where there is none (or where the id now belongs to somebody else)."""
+        """Return the running process. None where there is none, or where its id now belongs to another process."""
         try:
             record = json.loads(self.record.read_text(encoding="utf-8"))
             process = psutil.Process(record["pid"])
@@ -214,13 +217,13 @@ class Component:
         return bool(self.process()) and json.loads(self.record.read_text())["settings"] != settings_digest()
 
     def stop(self, patience: float = 15.0) -> None:
-        """End the process and everything it started: asked first, killed after `patience` seconds."""
+        """End the process and its children: with SIGTERM first, with SIGKILL after `patience` seconds."""
         process = self.process()
         if process:
             family = [process, *process.children(recursive=True)]
             _signal_all([process], signal.SIGTERM)
             psutil.wait_procs([process], timeout=patience)
-            # What it started ends with it, or is of no use without it.
+            # Most children end with their parent. Those that do not are of no use without it.
             _, left = psutil.wait_procs(family, timeout=1)
             _signal_all(left, signal.SIGKILL)
             psutil.wait_procs(left, timeout=5)
@@ -228,8 +231,9 @@ class Component:
 
 
 def start_of(process: psutil.Process) -> float:
-    """Return when a process started, in seconds; setting the machine's clock does not change it."""
-    # Linux counts from the boot, and psutil adds the boot's time of day, which moves with the clock.
+    """Return when a process started, as a number of seconds that does not change when somebody sets the clock."""
+    # Linux counts start times from the boot. psutil adds the time of the boot, which Linux works out from the present
+    # time: both move when the clock is set, and their difference does not.
     return float(process.create_time() - (psutil.boot_time() if sys.platform == "linux" else 0))
 
 
@@ -242,13 +246,13 @@ def _signal_all(processes: list[psutil.Process], number: signal.Signals) -> None
 
 
 def start() -> None:
-    """Start what does not run yet; `api.wait_for` then waits until it is healthy."""
+    """Start each process that does not run yet, and return before they are healthy."""
     for name in COMPONENTS:
         Component(name).start()
 
 
 def stop() -> None:
-    """End them all, the scheduler first so that no new work begins, and wait until they are gone."""
+    """End all processes and wait until they are gone. The scheduler ends first, so that no new task begins."""
     Component("scheduler").stop()
     others = [Component(name) for name in ("triggerer", "dag-processor", "api-server", "demo-web")]
     with ThreadPoolExecutor() as pool:
@@ -256,7 +260,7 @@ def stop() -> None:
 
 
 def dead_component() -> Component | None:
-    """Return a component that was started and no longer runs, None when all is well."""
+    """Return a component that was started and has ended by itself, or None."""
     for name in COMPONENTS:
         component = Component(name)
         if component.record.exists() and not component.process():

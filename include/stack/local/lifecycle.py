@@ -1,12 +1,13 @@
-"""Start, stop and look at the stack without Docker: three Postgres servers and Airflow.
+"""Start, stop and clean the stack without Docker: three Postgres servers and Airflow.
 
-Starting is safe to repeat: what runs is left alone, and what a failed start has begun is ended again. A lock file
-keeps two starts or stops of one clone apart.
+Starting is safe to repeat: what runs is left alone, and a start that fails ends what it has begun. A lock file makes
+two starts or stops of one clone wait for each other.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import shutil
 import sys
@@ -20,10 +21,12 @@ import psutil
 
 from include import settings
 from include.errors import FinalError
-from include.local import airflow
-from include.local.api import Api, wait_for
-from include.local.postgres import PostgresServer, port_is_free
 from include.postgres import Role
+from include.stack.demo import prepare_demo
+from include.stack.demo.preparation import MADE
+from include.stack.local import airflow
+from include.stack.local.api import Api, wait_for
+from include.stack.local.postgres import PostgresServer, port_is_free
 from include.transform import make_manifest
 
 # Small beside Airflow itself, and enough for the demo and for real files.
@@ -37,6 +40,14 @@ SERVER_OPTIONS = {
     "log_error_verbosity": "terse",
     "log_min_error_statement": "panic",
 }
+_FOLDERS = ("airflow", "cosmos", "databases", "landing", "landing_archive", "logs", "run", "web")
+_OWN = "stack-was-here"  # an empty file: `clean` may remove _FOLDERS beside it
+_LANDING_ROOT = "landing-root"  # holds the LANDING_ROOT of somebody's own that this stack has landed
+# What a person can cause and mend: rights, a full or read-only disk, a file where a folder should be.
+_ERRORS_OF_A_FOLDER = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+)
 
 
 class StackError(FinalError):
@@ -44,25 +55,44 @@ class StackError(FinalError):
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal what goes on."""
+    """Print what goes on to stderr, for the person at the terminal."""
     print(text, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def locked() -> Iterator[None]:
-    """Hold this clone's lock, waiting for another start or stop of it to end."""
-    settings.LOCAL.mkdir(parents=True, exist_ok=True)
-    with (settings.LOCAL / "lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another start or stop of this clone is under way: waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    """Hold this clone's lock for a `with` block. Waits where another start or stop holds it.
+
+    Raises StackError, also for files below LOCAL_ROOT that can't be written in the `with` block.
+    """
+    with _folder_errors():
+        settings.LOCAL.mkdir(parents=True, exist_ok=True)
+        with (settings.LOCAL / "lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say("another start or stop of this clone is under way: waiting for it")
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+@contextlib.contextmanager
+def _folder_errors() -> Iterator[None]:
+    """Turn an OSError that a person can mend into a StackError. Any other one is a bug and keeps its traceback."""
+    try:
         yield
+    except OSError as error:
+        if error.errno not in _ERRORS_OF_A_FOLDER:
+            raise
+        raise StackError(
+            f"{error.filename or settings.LOCAL}: can't be written ({error.strerror}): the stack keeps its data below "
+            f"LOCAL_ROOT={settings.LOCAL}. Make room there and give this user the right to write, or name another "
+            "folder with LOCAL_ROOT=<folder>"
+        ) from error
 
 
 def servers() -> list[tuple[settings.Server, PostgresServer]]:
-    """Return the three servers of the settings with the embedded server that stands for each."""
+    """Return the three servers of the settings, each with the embedded server that runs it."""
     majors = {"airflow": settings.AIRFLOW_POSTGRES_MAJOR}
     return [
         (
@@ -78,12 +108,18 @@ def servers() -> list[tuple[settings.Server, PostgresServer]]:
     ]
 
 
+def needed_servers() -> tuple[str, ...]:
+    """Return the names of the servers that the stack runs: Airflow's, and those that no connection setting replaces."""
+    replaceable = {"source": "AIRFLOW_CONN_SOURCE_DB", "target": "AIRFLOW_CONN_TARGET_DB"}
+    return ("airflow", *(name for name, variable in replaceable.items() if not settings.setting(variable, "")))
+
+
 def start_databases(names: tuple[str, ...]) -> list[str]:
     """Start the named servers that do not run yet and return their names. Raises StackError for a taken port."""
     wanted = [(server, embedded) for server, embedded in servers() if server.name in names]
     idle = [(server, embedded) for server, embedded in wanted if not embedded.is_running()]
     for server, _ in idle:
-        demand_port(server.port, server.port_variable, f"the {server.name} Postgres")
+        require_free_port(server.port, server.port_variable, f"the {server.name} Postgres")
 
     def start_one(pair: tuple[settings.Server, PostgresServer]) -> None:
         server, embedded = pair
@@ -99,36 +135,44 @@ def start_databases(names: tuple[str, ...]) -> list[str]:
     return names_begun
 
 
-def start() -> None:
-    """Bring the whole stack up and return when it is healthy. What this call began is ended when it fails."""
+def start_databases_alone() -> None:
+    """Start source and target, and make the dbt manifest and the demo's data, for an Airflow that others start."""
     with locked():
-        claim()
+        mark_as_own()
+        start_databases((settings.SOURCE.name, settings.TARGET.name))
+        make_manifest()
+        prepare_demo(settings.SOURCE.uri())
+
+
+def start() -> None:
+    """Start the whole stack and return when it is healthy. A start that fails ends what it has begun."""
+    with locked():
+        mark_as_own()
         began = time.monotonic()
         parts = [airflow.Component(name) for name in airflow.COMPONENTS]
         api = Api()
         if all(part.process() and not part.has_old_settings() for part in parts) and _is_healthy(api):
-            start_databases(_needed())
-            make_manifest()
+            start_databases(needed_servers())
             _ensure_pool(api)
             say(f"stack: runs already, UI on {airflow.UI_URL}")
             return
         if any(part.has_old_settings() for part in parts):
-            say("stack: runs with other settings or older code of include/orchestration, so Airflow is started anew")
+            say("stack: runs with other settings or older code of include/orchestration: restarting Airflow")
             airflow.stop()
         if not airflow.Component("api-server").process():
-            demand_port(settings.UI_PORT, settings.UI_PORT_VARIABLE, "the Airflow UI")
+            require_free_port(settings.UI_PORT, settings.UI_PORT_VARIABLE, "the Airflow UI")
         if settings.IS_DEMO and not airflow.Component("demo-web").process():
-            demand_port(settings.DEMO_WEB_PORT, settings.DEMO_WEB_PORT_VARIABLE, "the demo's web server")
-        _check_roots()
+            require_free_port(settings.DEMO_WEB_PORT, settings.DEMO_WEB_PORT_VARIABLE, "the demo's web server")
+        _check_landing_root()
         running = [part for part in parts if part.process()]
-        started = start_databases(_needed())
+        started = start_databases(needed_servers())
         try:
             say(f"databases: up after {time.monotonic() - began:.0f} s")
             with ThreadPoolExecutor() as pool:
                 manifest = pool.submit(make_manifest)
                 _migrate_once()
                 manifest.result()
-            prepare_demo()
+            prepare_demo(settings.SOURCE.uri())
             airflow.start()
             wait_for(lambda: _is_healthy(api), 180, "Airflow's health")
             _ensure_pool(api)
@@ -143,7 +187,7 @@ def start() -> None:
 
 
 def stop() -> None:
-    """End Airflow and the databases, and whatever they left behind; nothing of this clone runs afterwards."""
+    """End Airflow, the databases and every process that they left; nothing of this clone runs afterwards."""
     with locked():
         airflow.stop()
         left = _leftovers()
@@ -155,70 +199,43 @@ def stop() -> None:
         say("stack: stopped")
 
 
-_FOLDERS = ("airflow", "cosmos", "databases", "landing", "landing_archive", "logs", "run", "web")
-_MARK = "stack-was-here"
-
-
-def _is_own() -> bool:
-    return settings.LOCAL == settings.PROJECT / ".local" or (settings.LOCAL / _MARK).exists()
-
-
-def claim() -> None:
-    """Mark the stack's folder as its own, for `clean`. Raises StackError where somebody's files are in its places."""
-    # Airflow makes its home as soon as it is imported, before anybody could look
-    found = [name for name in _FOLDERS if name != "airflow" and (settings.LOCAL / name).exists()]
-    if found and not _is_own():
-        raise StackError(f"LOCAL_ROOT={settings.LOCAL} holds {', '.join(found)} of somebody's own: name another folder")
-    (settings.LOCAL / _MARK).touch()
-
-
 def clean() -> None:
-    """End the stack and remove what it has made, and nothing else that may lie in the same folder."""
+    """End the stack and remove its own files; whatever else lies in the same folder stays."""
     stop()
-    if not _is_own():
+    if not is_own():
         say(f"nothing removed: no stack was started in {settings.LOCAL}")
         return
-    for name in (*_FOLDERS, "demo-made", "landing-root", "lock", _MARK):
-        path = settings.LOCAL / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # something else lies in it
+    with _folder_errors():
+        for name in (*_FOLDERS, MADE, _LANDING_ROOT, "lock", _OWN):
+            path = settings.LOCAL / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it holds somebody's other files
         settings.LOCAL.rmdir()
 
 
-def prepare_demo(source_uri: str = settings.SOURCE.uri()) -> None:
-    """Make what the demo reads, unless it was made before: landing files, applications' tables, the schools file."""
-    from include import demo
-
-    done = settings.LOCAL / "demo-made"
-    if settings.IS_DEMO and not done.exists():
-        demo.make_landing_files(settings.LANDING_ROOT)
-        demo.make_schools_file(settings.DEMO_WEB / "learning_modality.csv")
-        demo.make_tables(source_uri)
-        done.touch()
+def is_own() -> bool:
+    """Return whether a stack was started in LOCAL_ROOT, so that the folders there are its own."""
+    return settings.LOCAL == settings.PROJECT / ".local" or (settings.LOCAL / _OWN).exists()
 
 
-def describe() -> list[dict[str, str]]:
-    """Return one row per part of the stack: its name, whether it runs, its process id and its port."""
-    rows = []
-    for server, embedded in servers():
-        pid = embedded.pid()
-        rows.append(_row(f"postgres {server.name}", pid, str(server.port)))
-    for name in airflow.COMPONENTS:
-        process = airflow.Component(name).process()
-        port = str(settings.UI_PORT) if name == "api-server" else ""
-        rows.append(_row(f"airflow {name}", process.pid if process else None, port))
-    return rows
+def mark_as_own() -> None:
+    """Mark LOCAL_ROOT as the stack's, for `clean`. Raises StackError where it holds files of somebody else."""
+    # `airflow` does not count: importing Airflow has made that folder before this check could look.
+    found = [name for name in _FOLDERS if name != "airflow" and (settings.LOCAL / name).exists()]
+    if found and not is_own():
+        raise StackError(f"LOCAL_ROOT={settings.LOCAL} holds {', '.join(found)} of somebody's own: name another folder")
+    (settings.LOCAL / _OWN).touch()
 
 
-def demand_port(port: int, variable: str, what: str) -> None:
-    """Raise StackError, with the holder's name and the variable that moves the port, when a port is taken."""
+def require_free_port(port: int, variable: str, what: str) -> None:
+    """Raise StackError where a port is taken. It names the holder, and the variable that sets another port."""
     if port_is_free(port):
         return
     holders = []
-    for process in psutil.process_iter():  # one by one: others' processes may not be looked into
+    for process in psutil.process_iter():  # each by itself, because looking into another user's process is an error
         with contextlib.suppress(psutil.Error):
             if any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in process.net_connections("tcp")):
                 holders.append(f"{process.name()} (process {process.pid})")
@@ -228,23 +245,13 @@ def demand_port(port: int, variable: str, what: str) -> None:
     )
 
 
-def _needed() -> tuple[str, ...]:
-    """Return the servers that the stack runs on: Airflow's, and those that no connection of somebody's own replaces."""
-    replaceable = {"source": "AIRFLOW_CONN_SOURCE_DB", "target": "AIRFLOW_CONN_TARGET_DB"}
-    return ("airflow", *(name for name, variable in replaceable.items() if not settings.setting(variable, "")))
-
-
 def _is_healthy(api: Api) -> bool:
     health = api.health()
     return all(health.get(name) == "healthy" for name in ("metadatabase", "scheduler", "triggerer", "dag_processor"))
 
 
-def _row(name: str, pid: int | None, port: str) -> dict[str, str]:
-    return {"part": name, "state": "running" if pid else "stopped", "pid": str(pid or ""), "port": port}
-
-
 def _migrate_once() -> None:
-    """Migrate Airflow's database unless this Airflow version already did so in this data folder."""
+    """Migrate Airflow's database, unless this version of Airflow has done so in this data folder."""
     done = settings.LOCAL / "databases" / "airflow" / "migrated"
     wanted = version("apache-airflow-core")
     if not done.exists() or done.read_text() != wanted:
@@ -270,7 +277,7 @@ def _stop_databases(names: list[str]) -> None:
 
 
 def _leftovers() -> list[psutil.Process]:
-    """Return processes that this stack started and that outlived their parents."""
+    """Return the processes of this stack that outlived their parents."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -279,15 +286,18 @@ def _leftovers() -> list[psutil.Process]:
     return found
 
 
-def _check_roots() -> None:
-    """Refuse a landing root that isn't there, and made-up people among the real ones of an earlier run."""
-    real = settings.LOCAL / "landing-root"
+def _check_landing_root() -> None:
+    """Raise StackError for a LANDING_ROOT that is no folder, and for demo rows among those of somebody's own files."""
+    own = settings.LOCAL / _LANDING_ROOT
     if settings.setting("LANDING_ROOT", ""):
         if "://" not in settings.LANDING_ROOT and not Path(settings.LANDING_ROOT).is_dir():
-            raise StackError(f"LANDING_ROOT={settings.LANDING_ROOT} is no folder")
-        real.write_text(settings.LANDING_ROOT)
-    elif settings.IS_DEMO and real.exists():
+            raise StackError(
+                f"LANDING_ROOT={settings.LANDING_ROOT} is no folder: make it, or name the folder that holds a folder "
+                "for each source"
+            )
+        own.write_text(settings.LANDING_ROOT)
+    elif settings.IS_DEMO and own.exists():
         raise StackError(
-            f"this stack has landed the files of {real.read_text()}: name that folder again with LANDING_ROOT=, "
+            f"this stack has landed the files of {own.read_text()}: name that folder again with LANDING_ROOT=, "
             "or remove the stack's data with `make clean`; the demo's made-up rows would mix with the real ones"
         )

@@ -1,0 +1,119 @@
+"""The command group `stack`: the whole stack on this machine, without Docker and in it.
+
+Each handler imports what it needs when it runs: the image lacks the embedded Postgres, and importing Airflow takes
+seconds that the other commands should not wait for.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from include import settings
+from include.command_line import Commands, add_command, add_group
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `stack`."""
+    group = add_group(
+        commands,
+        "stack",
+        help="start and stop Airflow and the databases on this machine",
+        description="Start and stop the stack without Docker: an embedded Postgres for the source, the target and "
+        "Airflow, and Airflow itself. `make run` and its like call these. Docker's stack is `astro dev start`; of it "
+        "only `setup` is here.",
+    )
+    run = add_command(
+        group,
+        "run",
+        _run,
+        help="start the stack and run every pipeline once",
+        description="Start what does not run yet, land every file, run the warehouse pipeline and print a summary. "
+        "The stack stays up.",
+    )
+    start = add_command(
+        group,
+        "start",
+        _start,
+        help="start the stack and run nothing",
+        description="Start the databases and Airflow, and return when Airflow is healthy. What runs already is left "
+        "alone; a start that fails ends what it has begun.",
+    )
+    stop = add_command(
+        group,
+        "stop",
+        _stop,
+        help="end the stack",
+        description="End Airflow and the databases, and return when no process of the stack runs. Data stays.",
+    )
+    databases = add_command(
+        group,
+        "databases",
+        _databases,
+        help="start the source and target Postgres alone",
+        description="Start the source and target Postgres without Airflow, and make the demo's files and the dbt "
+        "manifest: what `astro dev start --standalone` needs.",
+    )
+    clean = add_command(
+        group,
+        "clean",
+        _clean,
+        help="end the stack and remove its data",
+        description="End the stack and remove databases, logs and demo files from LOCAL_ROOT, and nothing else "
+        "that lies there.",
+    )
+    for each in (run, start, stop, databases, clean):
+        each.set_defaults(
+            interrupted="\ninterrupted; the stack stays as it is: see `make status`, or end it with `make stop`"
+        )
+    add_command(
+        group,
+        "setup",
+        _setup,
+        help="take the first steps of the stack in Docker",
+        description="Make roles, databases, the demo's files and tables "
+        "and the dbt manifest where they are missing. The service `setup` runs this in Docker at each start.",
+    )
+
+
+def _run(args: argparse.Namespace) -> int:
+    from include.stack.local import pipelines
+
+    print(pipelines.summary(pipelines.run()))
+    return 0
+
+
+def _start(args: argparse.Namespace) -> int:
+    from include.stack.local import lifecycle
+
+    lifecycle.start()
+    return 0
+
+
+def _stop(args: argparse.Namespace) -> int:
+    from include.stack.local import lifecycle
+
+    lifecycle.stop()
+    return 0
+
+
+def _databases(args: argparse.Namespace) -> int:
+    from include.stack.local import lifecycle
+
+    lifecycle.start_databases_alone()
+    for server in (settings.SOURCE, settings.TARGET):
+        print(f"{server.name}  {server.uri()}")
+    return 0
+
+
+def _clean(args: argparse.Namespace) -> int:
+    from include.stack.local import lifecycle
+
+    lifecycle.clean()
+    return 0
+
+
+def _setup(args: argparse.Namespace) -> int:
+    from include.stack.docker.setup import setup
+
+    setup()
+    return 0

@@ -94,7 +94,8 @@ def test_the_commands_from_dry_run_to_replay(tmp_path: Path, run, capsys: pytest
     assert '"name": null' in capsys.readouterr().out
     assert run("rejects", "replay", "retail.products") == 0
     assert (
-        f"0 refused rows are loaded now, 0 are duplicates, {expected.bad} are refused still" in capsys.readouterr().out
+        f"0 refused rows are loaded now, 0 are duplicates, {expected.rejected} are refused still"
+        in capsys.readouterr().out
     )
     assert run("contract", "check") == 0
 

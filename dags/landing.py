@@ -1,17 +1,25 @@
-"""One Airflow DAG a dataset: find its new files, then land them under its contract, a batch a task."""
+"""One Airflow DAG per dataset: find its new files, then land them under its contract, one task per batch."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from airflow.sdk import Metadata, dag, get_current_context, task
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from include import landing, settings
 from include.contracts import Contract, read_contracts
-from include.orchestration import DEFAULT_ARGS, connection_uri, landed_asset, landing_dag_id
-from include.orchestration.landing import dag_page
+from include.orchestration.assets import landed_asset
+from include.orchestration.defaults import DEFAULT_ARGS, connection_uri
+from include.orchestration.landing import (
+    check_all_landed,
+    dag_page,
+    find_batches,
+    has_news,
+    land_batch,
+    landing_dag_id,
+)
 
 
 def make_dag(contract: Contract) -> None:
@@ -20,7 +28,7 @@ def make_dag(contract: Contract) -> None:
 
     @dag(
         dag_id=landing_dag_id(contract),
-        description=f"Lands {contract.name} in source_db: valid rows in the table, the others in quarantine",
+        description=f"Lands {contract.name} in source_db: valid rows in the table, the others in landing.rejects",
         doc_md=dag_page(contract),
         schedule=CronTriggerTimetable(contract.schedule, timezone="UTC", run_immediately=settings.RUN_AT_FIRST_START),
         catchup=False,
@@ -31,12 +39,8 @@ def make_dag(contract: Contract) -> None:
     def pipeline() -> None:
         @task
         def find_files() -> list[list[str]]:
-            """Fetch what a URL has new, and list the files that wait under the landing root, in batches."""
-            source = connection_uri("source_db")
-            landing.ensure_tables(contract, source)
-            if contract.url_setting:
-                print(landing.fetch(contract, source_uri=source, report=print))
-            return landing.batches(landing.pending_files(contract))
+            """Fetch what a URL has new, and list the files that wait below the landing root, in batches."""
+            return find_batches(contract, connection_uri("source_db"))
 
         # One batch after the other: of two versions of a row, the later file's has to be the newer.
         @task(outlets=[rows], map_index_template="{{ batch }}", max_active_tis_per_dagrun=1)
@@ -44,26 +48,17 @@ def make_dag(contract: Contract) -> None:
             """Validate, load and archive one batch; rows that break the contract go to landing.rejects."""
             context = get_current_context()
             context["batch"] = landing.batch_name(files)
-            try:
-                result = landing.land(contract, files, source_uri=connection_uri("source_db"))
-            except landing.LandingError as error:
-                result = error.result
-                if not result.rows_loaded:
-                    raise
+            result = land_batch(contract, files, connection_uri("source_db"))
             print(result)
-            context["ti"].xcom_push("held", list(result.errors))
-            # A try that was cut short may have loaded rows without saying so.
-            if not result.rows_loaded and context["ti"].try_number == 1:
+            context["ti"].xcom_push("not_landed", list(result.errors))
+            if not has_news(result, context["ti"].try_number):
                 raise AirflowSkipException("these files held no new row, so there is nothing for the warehouse to do")
             yield Metadata(rows, result.to_json())
 
         @task(trigger_rule="none_failed_min_one_success")
         def report_held_files() -> None:
             """Fail, with the reasons, when some files could not be landed; what did land is on its way all the same."""
-            batches = get_current_context()["ti"].xcom_pull(task_ids=["land"], key="held")
-            held = [sentence for batch in batches for sentence in batch or []]
-            if held:
-                raise AirflowFailException("\n".join(held))
+            check_all_landed(get_current_context()["ti"].xcom_pull(task_ids=["land"], key="not_landed"))
 
         land.expand(files=find_files()) >> report_held_files()
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from include import build, landing, settings, transfer
+from include import landing, settings, transfer
 from include.command_line import Parser, add_command
 from include.contracts.commands import add_commands as add_contract_commands
 from include.errors import WarehouseError
@@ -20,6 +20,7 @@ from include.landing.commands import add_commands as add_landing_commands
 from include.stack.commands import add_commands as add_stack_commands
 from include.stack.demo.commands import add_commands as add_demo_commands
 from include.status import format_status, read_status
+from include.transform.commands import add_commands as add_transform_commands
 
 _INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended: 128 and the number of SIGINT
 
@@ -36,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_landing_commands(commands)
     add_contract_commands(commands, lambda source_uri: [partial(landing.check_contracts, source_uri=source_uri)])
     transfer.add_commands(commands)
-    build.add_commands(commands)
+    add_transform_commands(commands)
     add_command(
         commands,
         "status",

@@ -1,8 +1,8 @@
 """Every port, password, path and version that the project uses, each set here once.
 
-A value comes from the environment, else from the file `.env` beside the README, else from the default below.
-The compose file, the Astro configuration and the README repeat some of the defaults because their tools can't
-read Python; a test compares them with this module.
+A value comes from the environment, else from the file `.env` beside the README, else from the default below. The
+compose file, the Astro configuration and the README repeat some of the defaults, because their tools can't read Python;
+a test compares them with this module. Values are read once, when this module is imported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def read_dotenv(path: Path) -> dict[str, str]:
-    """Return the NAME=value lines of a file; an absent file is an empty one. Quotes around a value are dropped."""
+    """Return the NAME=value lines of a file; an absent file is an empty one. Quotes around a value are dropped.
+
+    By hand, because `make astro-ports` reads settings with a bare Python, before anything is installed.
+    """
     if not path.is_file():
         return {}
     pairs = {}
@@ -101,7 +104,7 @@ DOCS_PORT_VARIABLE = "DBT_DOCS_PORT"
 DOCS_PORT = port_setting(DOCS_PORT_VARIABLE, 8585)
 PGADMIN_PORT = port_setting("PGADMIN_PORT", 16543)  # in Docker only
 
-# Tasks that Airflow runs at the same time: at least one beside the one that holds a transfer's moment of the source.
+# Tasks that Airflow runs at the same time. One holds the transfer's snapshot, so another one must fit beside it.
 PARALLELISM = number_setting("AIRFLOW_PARALLELISM", max(4, 2 * (os.cpu_count() or 1)), least=2)
 TRANSFER_POOL_SLOTS = number_setting("TRANSFER_POOL_SLOTS", 2)  # tables that move at the same time
 RETRY_SECONDS = number_setting("RETRY_SECONDS", 20, least=0)  # until a failed task is tried again
@@ -110,14 +113,14 @@ RUN_TIMEOUT = number_setting("RUN_TIMEOUT", 3600)  # seconds that `make run` giv
 # "immediately": landing DAGs run once as soon as they are first switched on, then by their schedules
 RUN_AT_FIRST_START = setting("FIRST_RUN", "scheduled") == "immediately"
 
-# how tables travel where the transfer's own choice is not wanted: pattern=mode, ..., as in sales.*=full
+# the modes in which tables travel where the transfer's own choice is not wanted: sales.*=full,billing.account=key
 TRANSFER_MODES = setting("TRANSFER_MODES", "")
 
-# what the stack without Docker keeps: databases, logs, demo files
+# the folder of the stack without Docker: databases, logs, demo files
 LOCAL = (PROJECT / Path(setting("LOCAL_ROOT", ".local")).expanduser()).resolve()
 CONTRACTS = PROJECT / "include" / "contracts"
 DBT_PROJECT = PROJECT / "dbt"
-# What the warehouse DAG is rendered from. Not target/manifest.json, which every dbt command writes in place.
+# The warehouse DAG is rendered from this file. Not from target/manifest.json, which every dbt command writes in place.
 DBT_MANIFEST = Path(setting("DBT_MANIFEST", str(DBT_PROJECT / "target" / "airflow" / "manifest.json")))
 DBT_DOCS = DBT_MANIFEST.parent / "docs"  # made by `dbt docs generate`
 
@@ -131,11 +134,14 @@ def root_setting(name: str, default: str) -> str:
 LANDING_ROOT = root_setting("LANDING_ROOT", str(LOCAL / "landing"))
 ARCHIVE_ROOT = root_setting("ARCHIVE_ROOT", LANDING_ROOT + "_archive")
 
-# Without files or a source of somebody's own, the stack without Docker makes up both.
+# Without files and without a source of the user's own, the stack without Docker makes up both.
 IS_DEMO = not setting("LANDING_ROOT", "") and not setting("AIRFLOW_CONN_SOURCE_DB", "")
 DEMO_WEB = LOCAL / "web"
 DEMO_WEB_PORT_VARIABLE = "DEMO_WEB_PORT"
 DEMO_WEB_PORT = port_setting(DEMO_WEB_PORT_VARIABLE, 8586)
+
+# What the names of the target's schemas begin with that hold the source's tables: retail -> raw_retail.
+RAW_PREFIX = "raw_"
 
 _DEFAULT_URIS = {"source_db": SOURCE.uri("source_db"), "target_db": TARGET.uri("target_db")}
 
@@ -154,7 +160,7 @@ def connection_uri(name: str) -> str:
 
 
 def checked_uri(uri: str, origin: str) -> str:
-    """Return a URI as postgresql://; SettingError, which shows none of it, names the origin of one libpq can't read."""
+    """Return a URI as postgresql://. Raises SettingError, which names its origin and shows none of it."""
     import psycopg  # here, because `make astro-ports` reads ports with nothing installed
     from psycopg.conninfo import conninfo_to_dict
 

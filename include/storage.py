@@ -22,7 +22,8 @@ from typing import Any
 
 from include.errors import FinalError, TransientError, WarehouseError
 
-QUIET_SECONDS = 10.0  # where the system can't tell who writes a file, it must have been left alone for so long
+# Where the system can't tell whether somebody writes to a file, it must not have changed for so long.
+QUIET_SECONDS = 10.0
 
 
 class FileError(WarehouseError):
@@ -94,7 +95,7 @@ class Root:
 
     @contextlib.contextmanager
     def fetched(self, path: str) -> Iterator[Path]:
-        """Give the file as one on the local disk. Raises FileNotFoundError."""
+        """Give the file's path on the local disk: its own, or that of a copy. Raises FileNotFoundError."""
         if self.local is not None:
             yield self.local / path
             return
@@ -106,7 +107,7 @@ class Root:
             yield copy
 
     def write(self, path: str, content: Path) -> None:
-        """Put a local file below the root; a reader sees all of it or nothing."""
+        """Copy a local file to a path below the root. A reader sees all of it or nothing."""
         if self.local is not None:
             target = self.local / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -132,9 +133,10 @@ class Root:
 
 
 def move_to_archive(root: Root, target: Root, path: str, file: Path, sha256: str) -> str:
-    """Move a landed file to the archive and return its path there: the same, or one with a part of its hash.
+    """Move a file to the archive and return its path there: the same, or one with the start of its hash in the name.
 
-    A move that was cut short is completed by calling it again. Nothing in the archive is ever overwritten.
+    `file` is the file on the local disk. A move that was cut short is completed by calling this again. Nothing in the
+    archive is ever overwritten. Raises UnusableFileError where both names are taken by other bytes.
     """
     stem, dot, suffix = path.rpartition("/")[2].partition(".")
     other = path.rpartition("/")[0] + f"/{stem}.{sha256[:12]}{dot}{suffix}"
@@ -171,10 +173,10 @@ def hash_of(file: Path) -> str:
 
 
 def check_at_rest(file: Path) -> None:
-    """Raise FileError for a file that somebody is writing.
+    """Raise UnavailableFileError for a file that somebody is still writing.
 
-    Linux tells: it gives nobody a read lease on a file that is open for writing (fcntl(2), F_SETLEASE). Where it can't
-    be asked (another system, a network disk, another owner's file), the file must have been quiet for a while.
+    Linux knows: it grants nobody a read lease on a file that is open for writing (fcntl(2), F_SETLEASE). Where there
+    are no leases (another system, a network disk, another owner's file), the file must be QUIET_SECONDS old.
     """
     with file.open("rb") as stream:
         try:

@@ -14,6 +14,7 @@ from include.contracts.model import (
     read_contract,
     read_contracts,
     select,
+    source_tables,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "read_contract",
     "read_contracts",
     "select",
+    "source_tables",
 ]

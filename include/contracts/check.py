@@ -38,7 +38,7 @@ def check_contracts(
         problems += check(readable)
     if not any(found.values()):
         problems += [
-            f"{path}: differs from the contracts: run `python -m include contract sources --write`"
+            f"{path}: differs from the contracts: run `warehouse contract sources --write`"
             for path in dbt_sources.differing(folder, project)
         ]
     return problems

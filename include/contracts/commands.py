@@ -6,35 +6,52 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 from include import settings
+from include.command_line import Commands, add_command, add_group
 from include.contracts import dbt_sources
 from include.contracts.check import StageCheck, check_contracts
 from include.contracts.draft import write_draft
 from include.contracts.model import read_contracts
 
-Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # argparse has no public name for it
 
-
-def add_commands(subparsers: Subparsers, checks: Callable[[str | None], Sequence[StageCheck]]) -> None:
-    """Add `contract`. `checks` gives the stages' own checks for a source_db, or without one."""
-    parser = subparsers.add_parser("contract", help="work on the contracts", description="Work on the data contracts.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    sources = verbs.add_parser("sources", help="compare the dbt sources with the contracts, or write them")
+def add_commands(commands: Commands, checks: Callable[[str | None], Sequence[StageCheck]]) -> None:
+    """Add `contract`. `checks` gives the stages' own checks, for the URI of a source_db or without one."""
+    group = add_group(
+        commands,
+        "contract",
+        help="draft contracts, check them, and write the dbt sources that follow from them",
+        description="Work on the data contracts in include/contracts.",
+    )
+    sources = add_command(
+        group,
+        "sources",
+        _contract_sources,
+        help="compare the dbt sources with the contracts, or write them",
+        description="List the dbt sources that differ from the contracts; with --write, write them.",
+    )
     sources.add_argument("--write", action="store_true", help="write the files that differ")
-    sources.set_defaults(handler=_contract_sources)
-    check = verbs.add_parser(
-        "check", help="check every contract against the standard, the tables that exist and the dbt sources"
+    check = add_command(
+        group,
+        "check",
+        _contract_check,
+        help="check every contract against the standard, the tables that exist and the dbt sources",
+        description="Check every contract: whether it keeps to the standard, can be carried out, and agrees with the "
+        "tables that exist and with the dbt sources. Prints a sentence for each thing that is wrong.",
     )
     check.add_argument("--no-database", action="store_true", help="do not compare with tables")
-    check.set_defaults(handler=_contract_check, checks=checks)
-    new = verbs.add_parser("new", help="draft a contract from a sample file")
+    check.set_defaults(checks=checks)
+    new = add_command(
+        group,
+        "new",
+        _contract_new,
+        help="draft a contract from a sample file",
+        description="Draft include/contracts/<source>/<dataset>.yaml from a sample, for you to read and complete.",
+    )
     new.add_argument("name", metavar="SOURCE.DATASET", help="what the dataset is called")
     new.add_argument("sample", type=Path, help="a file of the dataset: JSON lines or CSV, plain or gzipped")
     new.add_argument("--delimiter", help="between the values of a CSV (guessed from its first line)")
     new.add_argument("--schedule", default="0 0 * * *", help="cron schedule of landing, UTC (%(default)s)")
-    new.set_defaults(handler=_contract_new)
 
 
 def _contract_check(args: argparse.Namespace) -> int:
@@ -50,8 +67,8 @@ def _contract_check(args: argparse.Namespace) -> int:
 def _contract_new(args: argparse.Namespace) -> int:
     file = write_draft(args.name, args.sample, delimiter=args.delimiter, schedule=args.schedule)
     print(f"{file}: read it, replace each TODO and mark what is personal; then")
-    print("  python -m include contract sources --write")
-    print("  python -m include contract check")
+    print("  warehouse contract sources --write")
+    print("  warehouse contract check")
     return 0
 
 
@@ -60,5 +77,5 @@ def _contract_sources(args: argparse.Namespace) -> int:
     for path in paths:
         print(f"{'written' if args.write else 'differs'}: {path.relative_to(settings.PROJECT)}")
     if paths and not args.write:
-        print("run `python -m include contract sources --write`", file=sys.stderr)
+        print("run `warehouse contract sources --write`", file=sys.stderr)
     return 1 if paths and not args.write else 0

@@ -1,7 +1,7 @@
-"""The dbt sources, generated from the contracts: descriptions, and a test a table of what it says of columns.
+"""The dbt sources, generated from the contracts: descriptions, and one test per table of what its contract promises.
 
-One test a table, because each test is a query, a line of the build and a share of its time; it passes while the table
-has not arrived. A table of files holds every version of a row, so its key is not unique there and no test says so; a
+One test per table, because each test is a query of its own and takes its share of the build. It passes while the table
+has not arrived. A table that files land in holds every version of a row, so its key is not unique and is not tested; a
 table of an application arrives with its primary key. A test in tests/contracts fails when the files in dbt/ differ from
 the contracts.
 """
@@ -17,14 +17,12 @@ import yaml
 from include import settings
 from include.contracts.model import Column, Contract, read_contracts
 
-HEADER = (
-    "# Made from include/contracts by `python -m include contract sources --write`: change the contract, not this.\n"
-)
+HEADER = "# Made from include/contracts by `warehouse contract sources --write`: change the contract, not this.\n"
 METADATA = {
     "_file": "File that the row came in, below the landing root.",
-    "_line": "Line of the file where the row starts, from 1.",
+    "_line": "Line of the file where the row starts, counted from 1.",
     "_loaded_at": "When the row was loaded; the newest version of a key has the greatest (_loaded_at, _file, _line).",
-    "_xid": "Transaction that loaded the row, by which the transfer tells new rows.",
+    "_xid": "Transaction that loaded the row, by which the transfer finds new rows.",
 }
 
 
@@ -66,9 +64,10 @@ def _source(source: str, group: list[Contract]) -> str:
         }
         for contract in group
     ]
+    raw = settings.RAW_PREFIX + source
     document = {
         "version": 2,
-        "sources": [{"name": f"raw_{source}", "schema": f"raw_{source}", "tables": tables}],
+        "sources": [{"name": raw, "schema": raw, "tables": tables}],
     }
     return HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
 

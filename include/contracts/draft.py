@@ -1,4 +1,4 @@
-"""A first contract for a dataset, drafted from a sample of its files, for a person to read and complete."""
+"""A first contract for a dataset, drafted from a sample of its files, which a person then reads and completes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _COLUMN_TYPES = {
     "string": "text",
     "array": "jsonb",
 }
-_PERSONAL = {  # kind of personal value by what its name holds; the first that fits
+_PERSONAL = {  # kind of personal value, by a pattern of the property's name; the first that matches counts
     "email": re.compile("mail", re.IGNORECASE),
     "phone": re.compile("phone|mobile", re.IGNORECASE),
     "birth_date": re.compile("birth", re.IGNORECASE),
@@ -51,8 +51,8 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[a-zA-Z]+")
 def draft(source: str, dataset: str, sample: Path, *, delimiter: str | None = None, schedule: str = "0 0 * * *") -> str:
     """Return the text of a contract under which the sample's rows are valid.
 
-    Types, nulls and the key are guessed from up to 10,000 rows: what the sample does not show, it can't say. Raises
-    ContractError for a sample that shows too little.
+    Types, nulls and the key are guessed from the first 10,000 rows at most. Raises ContractError for a sample that
+    shows too little.
     """
     is_csv = ".csv" in sample.suffixes or delimiter is not None
     separator = delimiter or (_delimiter(sample) if is_csv else ",")
@@ -104,7 +104,7 @@ def draft(source: str, dataset: str, sample: Path, *, delimiter: str | None = No
 
 
 def write_draft(name: str, sample: Path, *, folder: Path = settings.CONTRACTS, **options: Any) -> Path:
-    """Write the draft to its place and return that. Raises ContractError where a contract is there already."""
+    """Write the draft to its file and return the file's path. Raises ContractError where it exists already."""
     source, dot, dataset = name.partition(".")
     if not (dot and re.fullmatch(r"[a-z][a-z0-9_]*", source) and re.fullmatch(r"[a-z][a-z0-9_-]*", dataset)):
         raise ContractError(f"{name}: a dataset is called source.dataset, in small letters, digits, - and _")
@@ -177,7 +177,7 @@ def _property(name: str, values: list[Any], is_csv: bool, above: tuple[str, ...]
 
 
 def _kind(name: str, values: list[Any], is_csv: bool) -> tuple[str, bool]:
-    """Return the logical type that fits all values, and whether it is a number, date or so that is written as text."""
+    """Return the logical type that fits all values, and whether it is a number or boolean that is written as text."""
     types = {type(value) for value in values}
     if types == {dict}:
         return "object", False
@@ -206,7 +206,7 @@ def _all_match(pattern: re.Pattern[str], values: Iterable[str]) -> bool:
 
 
 def _mark_key(properties: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
-    """Mark the likeliest key: the first of the properties that are always there and never twice, ids before others."""
+    """Mark the likeliest key: a property that is always there and unique, by preference one named like an id."""
     candidates = [
         p
         for p in properties

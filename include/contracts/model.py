@@ -1,4 +1,4 @@
-"""Data contracts: one YAML file a dataset, in the Open Data Contract Standard, read into what the stages work with.
+"""Data contracts: one YAML file per dataset, in the Open Data Contract Standard, read into what the stages use.
 
 `read_contracts()` opens no connection and takes milliseconds, because DAG files call it whenever they are parsed.
 The file include/contracts/<source>/<dataset>.yaml describes the row as it arrives; `physicalName` and `physicalType`
@@ -8,7 +8,7 @@ have. An array or object with one (jsonb) is one column.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,19 @@ from open_data_contract_standard.model import CustomProperty, OpenDataContractSt
 from include import settings
 from include.errors import FinalError
 
-MAX_ROW_BYTES = 16 * 1024 * 1024  # of a contract that does not say: one line of a file may be this long
-
+# Limits of a contract that names none.
+MAX_ROW_BYTES = 16 * 1024 * 1024  # of one line of a file
 MAX_FETCH_BYTES = 4 * 1024**3
 MAX_FETCH_SECONDS = 1800.0
 
 
 class ContractError(FinalError):
-    """A contract can't be used; the message names the file, the place in it and what to write there."""
+    """A contract can't be used. The message names the file, the place in it and what to write there."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table, and where in an arriving row its value lies."""
+    """A column of the table, and the place of its value in an arriving row."""
 
     name: str
     type: str
@@ -39,7 +39,7 @@ class Column:
     spec: SchemaProperty
     required: bool
     is_key: bool
-    personal: str | None  # kind of personal value: email, first_name, pseudonym, ...; None for the others
+    personal: str | None  # kind of personal value: email, first_name, pseudonym, ...; None where it is not personal
 
     @property
     def description(self) -> str:
@@ -53,7 +53,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule about several values of a row: a JSON schema, or the sum of products that must equal a total."""
+    """A rule about several values of a row: a JSON schema, or a sum of products that must equal a total."""
 
     name: str
     engine: str
@@ -107,14 +107,14 @@ class Contract:
 
 
 def read_contracts(folder: Path = settings.CONTRACTS) -> list[Contract]:
-    """Return every contract below a folder, by name. Raises ContractError for the first one that can't be used."""
+    """Return every contract below a folder, sorted by name. Raises ContractError for the first that can't be used."""
     return sorted((read_contract(file) for file in folder.glob("*/*.yaml")), key=lambda contract: contract.name)
 
 
 def select(names: list[str], among: list[Contract]) -> list[Contract]:
-    """Return the landed contracts called by SOURCE or SOURCE.DATASET; all of them where no name is given.
+    """Return the landed contracts of the names, each SOURCE or SOURCE.DATASET; all of them where no name is given.
 
-    Raises ContractError for a name that no landed contract answers to.
+    Raises ContractError for a name that no landed contract has.
     """
     landed = [contract for contract in among if contract.is_landed]
     for name in names:
@@ -126,10 +126,15 @@ def select(names: list[str], among: list[Contract]) -> list[Contract]:
     return [contract for contract in landed if not names or {contract.source, contract.name} & set(names)]
 
 
+def source_tables(contracts: Iterable[Contract]) -> list[str]:
+    """Return shell patterns of the tables that the project moves from source_db: those of every contract's source."""
+    return sorted({f"{contract.schema}.*" for contract in contracts})
+
+
 def read_contract(file: Path) -> Contract:
     """Return the contract in one YAML file. Raises ContractError, naming the file and the place."""
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times as fast
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C, and ten times as fast
         document = OpenDataContractStandard(**yaml.load(file.read_text(encoding="utf-8"), Loader=loader))  # noqa: S506
     except (yaml.YAMLError, ValueError, TypeError) as error:
         raise ContractError(f"{file}: {error}") from error
@@ -142,7 +147,7 @@ def custom(properties: list[CustomProperty] | None, name: str, default: Any = No
 
 
 def personal_kind(spec: SchemaProperty) -> str | None:
-    """Return what kind of personal value a property is marked as, None for one that is not; no message shows one."""
+    """Return the kind of personal value that a property is marked as, None where it is not personal."""
     return custom(spec.customProperties, "personal", "other" if spec.classification == "personal" else None)
 
 

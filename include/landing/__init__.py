@@ -1,15 +1,32 @@
-"""Landing: files and URLs into source_db, under a contract. No valid row is lost, none gets in twice, no bad one."""
+"""Landing: files and URLs into source_db, under a contract.
+
+Each valid row is loaded exactly once; invalid rows never are.
+"""
 
 from include.landing.checks import check_contracts
 from include.landing.files import batch_name, batches, pending_files
-from include.landing.load import FileResult, LandingError, LandResult, judge, land
-from include.landing.rejects import ReplayResult, release, replay
+from include.landing.judge import judge
+from include.landing.ledger import summary
+from include.landing.load import land
+from include.landing.rejects import release, replay
+from include.landing.results import (
+    FileResult,
+    FilesFailedError,
+    FilesHeldError,
+    FileStatus,
+    LandingError,
+    LandResult,
+    ReplayResult,
+)
 from include.landing.tables import ensure_tables
 from include.landing.urls import FetchResult, fetch
 
 __all__ = [
     "FetchResult",
     "FileResult",
+    "FileStatus",
+    "FilesFailedError",
+    "FilesHeldError",
     "LandResult",
     "LandingError",
     "ReplayResult",
@@ -23,4 +40,5 @@ __all__ = [
     "pending_files",
     "release",
     "replay",
+    "summary",
 ]

@@ -1,54 +1,52 @@
-"""The verbs of landing: `python -m include land` and `rejects`."""
+"""The commands `land` and `rejects`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import TypeAlias
-
-from psycopg.rows import dict_row
 
 from include import settings
-from include.contracts import read_contracts, select
+from include.command_line import Commands, add_command, add_group
+from include.contracts import Contract, read_contracts, select
+from include.landing import ledger
 from include.landing.files import batches, pending_files
-from include.landing.load import LandingError, LandResult, judge, land
+from include.landing.judge import judge
+from include.landing.load import land
 from include.landing.rejects import release, replay
+from include.landing.results import FileStatus, LandingError, LandResult
 from include.landing.tables import ensure_tables
 from include.landing.urls import fetch
 from include.postgres import session
-from include.status import format_table
+from include.report import table
 from include.storage import FileError, Root, UnusableFileError
 
-Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # argparse has no public name for it
+
+def add_commands(commands: Commands) -> None:
+    """Add `land` and `rejects`."""
+    _add_land(commands)
+    _add_rejects(commands)
 
 
-def add_commands(subparsers: Subparsers) -> None:
-    """Add `land` and `rejects`; each handler takes the parsed arguments and returns the exit code."""
-    _add_land(subparsers)
-    _add_rejects(subparsers)
-
-
-def _add_land(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser(
+def _add_land(commands: Commands) -> None:
+    parser = add_command(
+        commands,
         "land",
+        _land,
         help="load landing files into source_db, each once",
         description="Load the files below the landing root into source_db, as their contracts say, and move them to "
-        "the archive. Bad rows go to landing.rejects. Files that were landed before are recognised by their content.",
+        "the archive. Rows that break their contract go to landing.rejects. A file that was landed before is "
+        "recognised by its content.",
     )
     parser.add_argument(
         "names", nargs="*", metavar="SOURCE[.DATASET]", help="what to land; all sources where none is named"
     )
     parser.add_argument("--root", default=settings.LANDING_ROOT, help="folder or URL of the files (%(default)s)")
     parser.add_argument("--archive", help="folder or URL that landed files move to (ARCHIVE_ROOT, else <root>_archive)")
-    parser.add_argument("--dry-run", action="store_true", help="judge the files and print what would be refused")
-    parser.set_defaults(handler=_land)
+    parser.add_argument("--dry-run", action="store_true", help="judge the files and print what would be rejected")
 
 
 def _land(args: argparse.Namespace) -> int:
     chosen = select(args.names, read_contracts())
-    archive = _archive(args.root, args.archive)
-    failed = False
-    found = 0
     folder = Root(args.root).local
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UnusableFileError(
@@ -56,31 +54,40 @@ def _land(args: argparse.Namespace) -> int:
         )
     if not args.dry_run:
         ensure_tables(chosen, settings.connection_uri("source_db"))
+    results: list[LandResult] = []
+    fetch_failed = False
     for contract in chosen:
         if contract.url_setting and not args.dry_run:
-            try:
-                fetched = fetch(contract, source_uri=settings.connection_uri("source_db"), root=args.root, report=print)
-            except FileError as error:
-                print(error, file=sys.stderr)
-                failed = True
-            else:
-                if fetched.status != "unset":  # which fetch has told
-                    print(f"{contract.name}: {fetched.status} {fetched.path}".rstrip())
+            fetch_failed |= not _fetch(contract, args.root)
         for paths in batches(pending_files(contract, args.root), args.root):
-            found += len(paths)
-            if args.dry_run:
-                result = judge(contract, paths, root=args.root, show=print)
-            else:
-                try:
-                    uri = settings.connection_uri("source_db")
-                    result = land(contract, paths, source_uri=uri, root=args.root, archive=archive)
-                except LandingError as error:
-                    result = error.result
+            result = (
+                judge(contract, paths, root=args.root, show=print) if args.dry_run else _load(contract, paths, args)
+            )
             _print(result)
-            failed = failed or bool(result.errors)
-    if not found:
+            results.append(result)
+    if not results:
         print(f"no files of {', '.join(contract.name for contract in chosen)} below {args.root}")
-    return 1 if failed else 0
+    return 1 if fetch_failed or any(result.errors for result in results) else 0
+
+
+def _fetch(contract: Contract, root: str) -> bool:
+    """Fetch a dataset's URL and return whether nothing went wrong."""
+    try:
+        fetched = fetch(contract, source_uri=settings.connection_uri("source_db"), root=root, report=print)
+    except FileError as error:
+        print(error, file=sys.stderr)
+        return False
+    if fetched.status != "unset":  # of which fetch has reported already
+        print(f"{contract.name}: {fetched.status} {fetched.path}".rstrip())
+    return True
+
+
+def _load(contract: Contract, paths: list[str], args: argparse.Namespace) -> LandResult:
+    uri = settings.connection_uri("source_db")
+    try:
+        return land(contract, paths, source_uri=uri, root=args.root, archive=_archive(args.root, args.archive))
+    except LandingError as error:
+        return error.result
 
 
 def _archive(root: str, archive: str | None) -> str:
@@ -90,76 +97,68 @@ def _archive(root: str, archive: str | None) -> str:
 def _print(result: LandResult) -> None:
     print(result)
     for file in result.files:
-        if file.status == "known":
+        if file.status is FileStatus.ALREADY_LANDED:
             print(f"  {file.path} {file.note}")
     for error in result.errors:
         print(f"  {error}", file=sys.stderr)
 
 
-def _add_rejects(subparsers: Subparsers) -> None:
-    parser = subparsers.add_parser(
+def _add_rejects(commands: Commands) -> None:
+    group = add_group(
+        commands,
         "rejects",
-        help="look at refused rows",
-        description="Look at the rows that landing refused. `show` prints them as they came: they may hold personal "
-        "values.",
+        help="look at rejected rows, and load those that were mended",
+        description="Look at the rows that landing rejected, and load those that were mended.",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    listing = verbs.add_parser("list", help="count refused rows by file, code and field")
-    show = verbs.add_parser("show", help="print refused rows, with line and reason")
-    again = verbs.add_parser(
+    listing = add_command(
+        group,
+        "list",
+        _list_rejects,
+        help="count rejected rows by file, code and field",
+        description="Count the rejected rows by file, code and field. Shows no value of a row.",
+    )
+    show = add_command(
+        group,
+        "show",
+        _show_rejects,
+        help="print rejected rows, with line and reason",
+        description="Print rejected rows as they came, with line and reason. They may hold personal values.",
+    )
+    again = add_command(
+        group,
         "replay",
-        help="judge refused rows anew, after the contract or the row was mended, and load those that are valid",
-        description="Judge refused rows anew and load those that are valid now. A row is mended in place: update "
+        _replay_rejects,
+        help="judge rejected rows again, after the contract or the row was mended, and load those that are valid",
+        description="Judge rejected rows again and load those that are valid now. A row is mended in place: update "
         'landing.rejects set "row" = ... . A held file is mended in the landing root and landed again; --release '
-        "lands it as it is, its valid rows loaded and the bad ones refused.",
+        "lands it as it is: its valid rows are loaded, the others are rejected.",
     )
     for verb in (listing, show, again):
         verb.add_argument("names", nargs="*", metavar="SOURCE[.DATASET]", help="which ones; all where none is named")
         verb.add_argument("--path", help="only of this file (path below the landing root)")
         verb.add_argument("--code", help="only with this code, such as required or rule.lines_add_up")
-    show.add_argument("--limit", type=int, default=20, help="so many rows at most (%(default)s)")
-    again.add_argument("--release", action="store_true", help="first land held files in spite of their bad rows")
+    show.add_argument("--limit", type=int, default=20, help="at most so many rows (%(default)s)")
+    again.add_argument("--release", action="store_true", help="first land held files in spite of their rejected rows")
     again.add_argument("--root", default=settings.LANDING_ROOT, help="where held files lie (%(default)s)")
     again.add_argument("--archive", help="where landed files move to (ARCHIVE_ROOT, else <root>_archive)")
-    again.set_defaults(handler=_replay_rejects)
-    listing.set_defaults(handler=_list_rejects)
-    show.set_defaults(handler=_show_rejects)
 
 
-_CHOSEN = (
-    " from landing.rejects where dataset = any(%(datasets)s) and path = coalesce(%(path)s, path)"
-    " and code = coalesce(%(code)s, code)"
-)
-
-
-def _chosen(args: argparse.Namespace) -> dict[str, object]:
-    datasets = [contract.name for contract in select(args.names, read_contracts())]
-    return {"datasets": datasets, "path": args.path, "code": args.code, "limit": getattr(args, "limit", None)}
+def _datasets(args: argparse.Namespace) -> list[str]:
+    return [contract.name for contract in select(args.names, read_contracts())]
 
 
 def _list_rejects(args: argparse.Namespace) -> int:
-    ensure_tables([], settings.connection_uri("source_db"))
     with session(settings.connection_uri("source_db"), "source_db") as connection:
-        cursor = connection.cursor(row_factory=dict_row)
-        rows = cursor.execute(
-            'select dataset, path as file, code, field, count(*) as rows, min(line) as "first line"'
-            + _CHOSEN
-            + " group by 1, 2, 3, 4 order by 1, 2, 6",
-            _chosen(args),
-        ).fetchall()
-    print(format_table(["dataset", "file", "code", "field", "rows", "first line"], rows))
+        found = ledger.count_rejects(connection, _datasets(args), args.path, args.code)
+    print(table(["dataset", "file", "code", "field", "rows", "first line"], found))
     return 0
 
 
 def _show_rejects(args: argparse.Namespace) -> int:
-    ensure_tables([], settings.connection_uri("source_db"))
     with session(settings.connection_uri("source_db"), "source_db") as connection:
-        rows = connection.execute(
-            'select dataset, path, line, code, reason, "row"' + _CHOSEN + " order by 1, 2, 3 limit %(limit)s",
-            _chosen(args),
-        ).fetchall()
-    for dataset, path, line, code, reason, row in rows:
-        print(f"{dataset}: {path} line {line}: {code}: {reason}\n    {row}")
+        found = ledger.list_rejects(connection, _datasets(args), args.path, args.code, args.limit)
+    for reject in found:
+        print("{dataset}: {path} line {line}: {code}: {reason}\n    {row}".format(**reject))
     return 0
 
 
@@ -168,10 +167,9 @@ def _replay_rejects(args: argparse.Namespace) -> int:
     failed = False
     for contract in select(args.names, read_contracts()):
         if args.release:
+            archive = _archive(args.root, args.archive)
             try:
-                for path in release(
-                    contract, source_uri=uri, root=args.root, archive=_archive(args.root, args.archive), path=args.path
-                ):
+                for path in release(contract, source_uri=uri, root=args.root, archive=archive, path=args.path):
                     print(f"{contract.name}: {path} is released")
             except LandingError as error:
                 print(error, file=sys.stderr)

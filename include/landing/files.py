@@ -10,7 +10,7 @@ from include.storage import Root
 
 
 def pending_files(contract: Contract, root: str = settings.LANDING_ROOT) -> list[str]:
-    """Return the files of a dataset that lie below the landing root, by path; a landed file lies in the archive."""
+    """Return the paths of a dataset's files below the landing root, sorted. Landed files are in the archive instead."""
     if contract.path is None:
         return []
     place = Root(root)
@@ -20,7 +20,10 @@ def pending_files(contract: Contract, root: str = settings.LANDING_ROOT) -> list
 def batches(
     files: list[str], root: str = settings.LANDING_ROOT, *, max_files: int = 200, max_bytes: int = 256 * 1024 * 1024
 ) -> list[list[str]]:
-    """Split files, in order, into runs of at most so many files and about so many bytes; a larger file is alone."""
+    """Split files, in order, into batches of at most so many files and about so many bytes.
+
+    A file that is larger than a batch has one of its own.
+    """
     place = Root(root)
     made: list[list[str]] = []
     size = 0
@@ -35,7 +38,7 @@ def batches(
 
 
 def batch_name(files: list[str]) -> str:
-    """Return what to call a batch in a list of tasks: its first and last file, and how many there are."""
+    """Return the name of a batch in a list of tasks: how many files it has, the first and the last."""
     if len(files) == 1:
         return files[0]
     first, last = (Path(file).parent.as_posix().partition("/")[2] or Path(file).name for file in (files[0], files[-1]))

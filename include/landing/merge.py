@@ -1,7 +1,15 @@
-"""Valid rows into their table, a chunk at a time, while the next rows are still being judged.
+"""Valid rows into their table, one chunk at a time, while the next rows are still being judged.
 
-A row goes in unless it equals the newest version of its key. Most rows have a key that is nowhere yet: those are copied
-straight into the table. The others are staged and compared, in the order of their file and line.
+A row goes in unless it equals the newest version of its key. Most rows have a key that neither the table nor the chunk
+holds: those are copied straight into the table. The others go into a temporary table, the stage, and are compared there
+in the order of their file and line. Example, with the key 1 in the table as (1, a) and a chunk of four lines:
+
+    line 1: (2, x)     a new key                  copied
+    line 2: (1, a)     equals the table's newest  duplicate
+    line 3: (1, b)     differs from line 2        a version
+    line 4: (1, b)     equals line 3              duplicate
+
+Lines 2 to 4 are staged, because the index finds their key in the table.
 """
 
 from __future__ import annotations
@@ -24,19 +32,21 @@ from include.storage import UnusableFileError
 
 _EMPTY_STAGE = sql.SQL("truncate stage")
 CHUNK_CHARACTERS = 4 << 20  # of COPY text that are merged at once
-_PLAIN_TYPES = {"text", "varchar", "smallint", "integer", "bigint", "date", "boolean"}  # equal where their texts are
 
+# Types whose values are equal exactly where their texts are. A key of other types (1.0 and 1.00, a time in two zones)
+# can't be looked up by the text of a line, so such rows are all staged.
+_PLAIN_TYPES = {"text", "varchar", "smallint", "integer", "bigint", "date", "boolean"}
 
 _Blocks = list[tuple[str, list[str]]]  # paths of files, each with some of its lines
 
 
 class _Chunk(NamedTuple):
-    """Lines that are merged at once, made ready by the thread that writes, so that the server waits for none of it."""
+    """Lines that are merged at once. The thread that writes prepares it, so that the server never waits for that."""
 
     blocks: _Blocks
     data: bytes  # the lines as COPY takes them
-    keys: list[str]  # a text for each column of the key, with a line for each line; none where none can be looked up
-    suspects: set[int]  # numbers, from 1, of the lines that must be compared, whether their key is in the table or not
+    keys: list[str]  # one text per column of the key, with one line per row; empty where keys can't be looked up
+    suspects: set[int]  # numbers, from 1, of the rows that must be staged whatever the table holds
 
 
 class Merger:
@@ -61,8 +71,8 @@ class Merger:
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def __enter__(self) -> Merger:
-        # The thread that merges needs the interpreter for moments, between two waits for the server: the one that
-        # judges rows must not keep it for Python's 5 ms each time.
+        # The thread that merges needs the interpreter only briefly, between two waits for the server. By default it
+        # would wait 5 ms each time for the thread that judges rows; this is set back at the end of the block.
         self._interval = sys.getswitchinterval()
         sys.setswitchinterval(0.0005)
         self._thread.start()
@@ -78,7 +88,7 @@ class Merger:
             raise self._error
 
     def write(self, path: str, lines: list[str]) -> None:
-        """Take lines of a file, each with its end: the columns, the path and the line's number."""
+        """Take lines of a file, each with its line end: the columns, the path and the line's number."""
         self._blocks.append((path, lines))
         self._size += sum(map(len, lines))
         if self._size > CHUNK_CHARACTERS:
@@ -93,10 +103,14 @@ class Merger:
         self._size = 0
 
     def _chunk(self, blocks: _Blocks) -> _Chunk:
+        """Cut the keys out of the lines, and find the rows that can't be compared with the table by their key's text.
+
+        Those are rows whose key stands in the chunk more than once, and rows whose key holds an escaped character.
+        """
         lines = [line for _, block in blocks for line in block]
         data = "".join(lines).encode()
         columns = [[line.split("\t", place + 1)[place] for line in lines] for place in self._key]
-        texts = ["\n".join(column) for column in columns]  # a line of COPY's text has no line break within
+        texts = ["\n".join(column) for column in columns]  # COPY's text format escapes line breaks
         if not (self._is_key_plain and all(texts)):
             return _Chunk(blocks, data, [], set(range(1, len(lines) + 1)))
         suspects: set[int] = set()
@@ -104,7 +118,7 @@ class Merger:
         if len(set(keys)) < len(keys):
             times = Counter(keys)
             suspects.update(number for number, key in enumerate(keys, 1) if times[key] > 1)
-        if any("\\" in text for text in texts):  # what is escaped is not the key's own text
+        if any("\\" in text for text in texts):  # an escaped text is not the key's value
             for column in columns:
                 suspects.update(number for number, key in enumerate(column, 1) if "\\" in key and key != "\\N")
         return _Chunk(blocks, data, texts, suspects)
@@ -118,10 +132,11 @@ class Merger:
                     self._error = error
 
     def _merge(self, chunk: _Chunk) -> None:
-        met = chunk.suspects
+        """Copy the rows whose key is new, stage the others and append those that are versions."""
+        compared = chunk.suspects
         if chunk.keys:
-            met.update(number for (number,) in self._execute(self._statements.met, chunk.keys))
-        if not met:
+            compared.update(number for (number,) in self._execute(self._statements.find_keys, chunk.keys))
+        if not compared:
             self._copy(self._statements.copy, chunk.data)
             for path, block in chunk.blocks:
                 self.loaded[path] += len(block)
@@ -130,7 +145,7 @@ class Merger:
         numbers = count(1)
         for path, block in chunk.blocks:
             for line in block:
-                if next(numbers) in met:
+                if next(numbers) in compared:
                     staged.append(line)
                 else:
                     direct.append(line)
@@ -142,7 +157,7 @@ class Merger:
         self.loaded.update(dict(self._execute(self._statements.append)))
 
     def _execute(self, statement: sql.SQL | sql.Composed, values: list[str] | None = None) -> psycopg.Cursor[Any]:
-        # Planned anew each time: a plan for an empty table would scan a grown one for every row.
+        # Never prepared: a plan that was made for an empty table would scan a grown one for every row.
         return self._connection.execute(statement, values, prepare=False)
 
     def _copy(self, statement: sql.Composed, data: bytes) -> None:
@@ -152,11 +167,11 @@ class Merger:
             with self._connection.cursor().copy(statement) as copy:
                 copy.write(data)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
-            raise _refused(error, data) from None
+            raise _rejected(error, data) from None
 
 
 def create_stage(connection: Connection, contract: Contract) -> None:
-    """Create the session's table for rows that are to be compared with what their key's table holds."""
+    """Create the session's stage: the temporary table in which rows are compared."""
     connection.execute("set client_min_messages = warning")
     connection.execute("set temp_buffers = '32MB'")
     connection.execute(
@@ -167,7 +182,7 @@ def create_stage(connection: Connection, contract: Contract) -> None:
 
 
 class _Statements(NamedTuple):
-    met: sql.Composed
+    find_keys: sql.Composed  # numbers of the rows whose key is in the table
     copy: sql.Composed
     stage: sql.Composed
     drop_repetitions: sql.Composed
@@ -175,10 +190,10 @@ class _Statements(NamedTuple):
 
 
 def _statements(contract: Contract) -> _Statements:
-    """Compose what merging needs.
+    """Compose the statements of merging.
 
-    Within the stage, a row equal to the one before it of the same key is dropped first; then only the first row of a
-    key is compared with the table, because each of the others differs from the one before it.
+    In the stage, a row that equals the row before it of the same key is dropped first. Then only the first row of each
+    key is compared with the table's newest version: every other one differs from the row before it.
     """
     types = {column.name: column.type for column in contract.columns}
     key = [sql.Identifier(name) for name in contract.key]
@@ -201,16 +216,16 @@ def _statements(contract: Contract) -> _Statements:
             for name, text in zip(key, contract.key, strict=True)
         ),
     }
-    # A limit in a lateral join has each key looked up in the index; a join could read the whole table for a chunk.
-    met = sql.SQL(
+    # LIMIT in a lateral join forces one index lookup per key; a plain join may read the whole table for each chunk.
+    find_keys = sql.SQL(
         "select number from rows from ({texts}) with ordinality as keys({key}, number) cross join lateral"
-        " (select from {table} t where {table_hash} = hash_record_extended(row({values}), 0) limit 1) as met"
+        " (select from {table} t where {table_hash} = hash_record_extended(row({values}), 0) limit 1) as found"
     )
     drop_repetitions = sql.SQL(
         "delete from stage using ("
-        " select ctid as place, row({staged}) is not distinct from lag(row({staged})) over same_key as is_same"
+        " select ctid as tid, row({staged}) is not distinct from lag(row({staged})) over same_key as is_same"
         " from stage window same_key as (partition by {hash} order by _file, _line)"
-        ") as compared where compared.place = stage.ctid and compared.is_same"
+        ") as compared where compared.tid = stage.ctid and compared.is_same"
     )
     append = sql.SQL(
         "with appended as ("
@@ -224,7 +239,7 @@ def _statements(contract: Contract) -> _Statements:
         ") select _file, count(*) from appended group by _file"
     )
     return _Statements(
-        met.format(**parts),
+        find_keys.format(**parts),
         sql.SQL("copy {table} ({columns}, _file, _line) from stdin").format(**parts),
         sql.SQL("copy stage ({columns}, _file, _line) from stdin").format(**parts),
         drop_repetitions.format(**parts),
@@ -232,14 +247,14 @@ def _statements(contract: Contract) -> _Statements:
     )
 
 
-def _refused(error: psycopg.Error, data: bytes) -> UnusableFileError:
-    """Return what says which row of which file Postgres did not take, without its values."""
+def _rejected(error: psycopg.Error, data: bytes) -> UnusableFileError:
+    """Return the error that says which row of which file Postgres did not take, without its values."""
     place = re.search(r", line ([0-9]+)(?:, column (\S+?))?(:|$)", error.diag.context or "")
     where = "a row"
     if place:
         *_, path, line = data.split(b"\n")[int(place[1]) - 1].decode().split("\t")
         where = f"{path} line {line}" + (f", column {place[2]}" if place[2] else "")
     return UnusableFileError(
-        f"is refused by Postgres at {where}: {safe_message(error)}: compare the contract with the table's types"
+        f"is rejected by Postgres at {where}: {safe_message(error)}: compare the contract with the table's types"
         " and constraints"
     )

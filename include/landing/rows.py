@@ -1,7 +1,7 @@
-"""What makes a row valid, and what is said of one that is not: both follow from the contract alone.
+"""What makes a row valid, and what is said of one that is not. Both follow from the contract alone.
 
-A row is judged by a JSON schema made from the contract (jsonschema-rs), then by the contract's encoder, which makes a
-valid row a line for COPY. The codes of problems are stable, people and programs may rely on them:
+A row is checked against a JSON schema made from the contract (jsonschema-rs), then by the contract's encoder, which
+makes a valid row a line for COPY. The codes of problems are stable; people and programs may rely on them:
 
     json, csv, encoding, too_long   the line is no row at all
     required, unknown_key           a value is missing, or a key that no contract knows is there
@@ -20,7 +20,8 @@ import jsonschema_rs
 from open_data_contract_standard.model import SchemaProperty
 
 from include.contracts import Contract, arrives_as_text, personal_kind
-from include.landing.encoder import BOUNDS, RefusedError, encoder
+from include.landing.encoder import BOUNDS, encoder
+from include.landing.values import RejectedValueError
 
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?$"
@@ -32,7 +33,7 @@ _EMAIL = jsonschema_rs.EmailOptions(require_tld=True, allow_domain_literal=False
 
 
 class Problem(NamedTuple):
-    """Why a row is refused: a stable code, the place in the row, and a sentence that shows no personal value."""
+    """Why a row is rejected: a stable code, the place in the row, and a sentence that shows no personal value."""
 
     code: str
     field: str
@@ -40,7 +41,7 @@ class Problem(NamedTuple):
 
 
 class RowSchema:
-    """The contract, ready to judge rows: `encode` for a valid row's COPY text, `explain` for what is wrong with one."""
+    """A contract, compiled to judge rows: `encode` gives a valid row's COPY text, `explain` what is wrong with one."""
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
@@ -51,9 +52,9 @@ class RowSchema:
             self.schema["allOf"] = [rule.implementation for rule in self._schema_rules]
         self._validator = jsonschema_rs.Draft202012Validator(self.schema, validate_formats=True, email_options=_EMAIL)
         self._specs = dict(_specs(contract.properties, ""))
-        # Gives a row's line for COPY, without its end, or what is wrong with it. Call it in the context EXACT.
+        # Returns a row's line for COPY, without its end, or what is wrong with the row. Call it in the context EXACT.
         self.encode: Callable[[Any], str | list[Problem]] = encoder(
-            contract, self._validator.is_valid, self.explain, self._refused
+            contract, self._validator.is_valid, self.explain, self._rejected
         )
 
     def explain(self, row: Any) -> list[Problem]:
@@ -64,9 +65,9 @@ class RowSchema:
         order = {path: number for number, path in enumerate(self._specs)}
         return sorted(problems, key=lambda p: (p.code.startswith("rule."), order.get(_spec_path(p.field), len(order))))
 
-    def _refused(self, refusal: RefusedError) -> list[Problem]:
-        reason = self._sentence(refusal.path, refusal.reason) if refusal.path else refusal.reason
-        return [Problem(refusal.code, refusal.path, reason)]
+    def _rejected(self, error: RejectedValueError) -> list[Problem]:
+        reason = self._sentence(error.path, error.reason) if error.path else error.reason
+        return [Problem(error.code, error.path, reason)]
 
     def _problems(self, error: Any) -> Iterator[Problem]:
         path = _dotted(error.instance_path)

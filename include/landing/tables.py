@@ -1,4 +1,4 @@
-"""The tables that landing writes: one a dataset, landing.files and landing.rejects, made and followed from contracts.
+"""The tables of datasets, one each: made from their contracts and changed as these change.
 
 A dataset's table holds every version of every row and is only ever appended to; `<table>_current` shows the newest
 version of each key.
@@ -13,95 +13,50 @@ from typing import Any
 from psycopg import sql
 
 from include.contracts import Column, Contract, ContractError
+from include.landing import ledger
 from include.postgres import Connection, session, session_lock
 
-# _file is compared byte by byte on every server: it has a part in saying which version is the newest.
+# _file takes part in saying which version of a row is the newest, so it is compared byte by byte on every server.
 METADATA = sql.SQL(
     '_file text collate "C" not null, _line bigint not null, _loaded_at timestamptz not null default now(), '
     "_xid xid8 not null default pg_current_xact_id()"
 )
-# Not _xid: after a dump was restored on another server, new transactions have lower numbers than those of its rows.
+# Not by _xid: after a dump is restored on another server, its rows have higher transaction ids than new ones.
 NEWEST_FIRST = sql.SQL("_loaded_at desc, _file desc, _line desc")
-
-# Landing's own tables in the schema `landing`: comment, columns, constraints. A database made by an older version gets
-# the tables and columns that it lacks, so a new column may be null or has a default.
-OWN_TABLES: dict[str, tuple[str, dict[str, str], str]] = {
-    "files": (
-        "Every file that landing has seen, by its content; read = loaded + duplicate + rejected.",
-        {
-            "dataset": "text not null",
-            "path": "text not null",
-            "sha256": "text not null",
-            "status": "text not null check (status in ('landed', 'held', 'failed'))",
-            "rows_read": "bigint not null default 0",
-            "rows_loaded": "bigint not null default 0",
-            "rows_duplicate": "bigint not null default 0",
-            "rows_rejected": "bigint not null default 0",
-            "loaded_at": "timestamptz not null default now()",
-            "error": "text",
-        },
-        "primary key (dataset, sha256), check (rows_read = rows_loaded + rows_duplicate + rows_rejected)",
-    ),
-    "rejects": (
-        "Rows that a contract refused, as they stood in the file. May hold personal values.",
-        {
-            "dataset": "text not null",
-            "path": "text not null",
-            "sha256": "text not null",
-            "line": "bigint not null",
-            "code": "text not null",
-            "field": "text not null default ''",
-            "reason": "text not null default ''",
-            "row": "text not null",
-            "rejected_at": "timestamptz not null default now()",
-        },
-        "primary key (dataset, sha256, line)",
-    ),
-    "fetches": (
-        "What each URL said of its content when it was last fetched.",
-        {
-            "dataset": "text not null",
-            "url": "text not null",
-            "etag": "text not null default ''",
-            "last_modified": "text not null default ''",
-            "fetched_at": "timestamptz not null default now()",
-        },
-        "primary key (dataset, url)",
-    ),
-}
 
 
 def name_of(contract: Contract) -> sql.Identifier:
+    """Return the dataset's table, with its schema."""
     return sql.Identifier(contract.schema, contract.table)
 
 
 def column_list(contract: Contract, alias: str | None = None) -> sql.Composed:
-    """Return the contract's columns, separated by commas and each behind the alias where one is given."""
+    """Return the contract's columns, separated by commas; with an alias, each is `alias.column`."""
     parts = [sql.Identifier(*filter(None, [alias, column.name])) for column in contract.columns]
     return sql.SQL(", ").join(parts)
 
 
 def key_hash(contract: Contract, alias: str) -> sql.Composed:
-    """Return the expression that the table's index is on: one number for a key of any columns, nulls among them."""
+    """Return the expression of the table's index: one bigint for a key of any columns, of which some may be null."""
     parts = sql.SQL(", ").join(sql.Identifier(alias, name) if alias else sql.Identifier(name) for name in contract.key)
     return sql.SQL("hash_record_extended(row({}), 0)").format(parts)
 
 
 @contextmanager
 def lock(connection: Connection, name: str) -> Any:
-    """Open a transaction while nobody else holds the lock of this name (a dataset's, or `tables`).
+    """Hold the lock of this name (a dataset, or `tables`) and open a transaction, for a `with` block.
 
-    The lock is the session's: the transaction begins when it is held, so its now() follows the order of the commits.
+    The transaction begins after the lock is held, so its now() follows the order of the commits.
     """
     with session_lock(connection, f"landing {name}"), connection.transaction():
         yield
 
 
 def ensure_tables(contracts: Contract | Iterable[Contract], source_uri: str) -> None:
-    """Create what is missing of the tables of landed contracts. Safe to repeat, and when two do it at once.
+    """Create the tables of landed contracts that are missing, and landing's own. Safe to repeat and to run at once.
 
-    A table follows a contract that has a new column which may be null. Raises ContractError, with the statements to
-    run, for a contract that differs from its table in another way.
+    A column that is new in a contract and may be null is added to its table. Raises ContractError, with the statements
+    to run, for a contract that differs from its table in another way.
     """
     wanted = [contracts] if isinstance(contracts, Contract) else list(contracts)
     with session(source_uri, "source_db") as connection:
@@ -109,10 +64,10 @@ def ensure_tables(contracts: Contract | Iterable[Contract], source_uri: str) -> 
 
 
 def create_tables(connection: Connection, contracts: Iterable[Contract]) -> None:
-    """Do what `ensure_tables` promises, on an open connection."""
+    """Do the same as `ensure_tables`, on an open connection."""
     with lock(connection, "tables"):
         connection.execute("set local client_min_messages = warning")
-        _create_own_tables(connection)
+        ledger.create_tables(connection)
         for contract in contracts:
             if not contract.is_landed:
                 continue
@@ -122,37 +77,15 @@ def create_tables(connection: Connection, contracts: Iterable[Contract]) -> None
                 _follow(connection, contract)
 
 
-def _create_own_tables(connection: Connection) -> None:
-    found: dict[str, list[str]] = dict(
-        connection.execute(
-            "select relname, array_agg(attname) from pg_attribute join pg_class on pg_class.oid = attrelid"
-            " where relnamespace = to_regnamespace('landing') and attnum > 0 and not attisdropped group by relname"
-        ).fetchall()
-    )
-    if not found:
-        connection.execute("create schema if not exists landing")
-    for table, (comment, columns, constraints) in OWN_TABLES.items():
-        name = sql.Identifier("landing", table)
-        if table not in found:
-            definitions = sql.SQL(", ").join(_definition(*column) for column in columns.items())
-            create = sql.SQL("create table {} ({}, {})")
-            connection.execute(create.format(name, definitions, sql.SQL(constraints)))
-            connection.execute(sql.SQL("comment on table {} is {}").format(name, sql.Literal(comment)))
-            continue
-        for column in columns.keys() - set(found[table]):
-            definition = _definition(column, columns[column])
-            connection.execute(sql.SQL("alter table {} add column {}").format(name, definition))
-
-
 def differences(connection: Connection, contract: Contract) -> tuple[list[Column], list[str]]:
-    """Compare a contract with its table: the columns that the table may simply be given, and what else differs.
+    """Compare a contract with its table. Return the columns that can simply be added, and what else differs.
 
-    What else differs is said with the statement that mends it, for a person to decide on. Nothing differs from a table
-    that is not there yet.
+    Each other difference is a sentence with the statement that mends it, for a person to decide on. A table that does
+    not exist yet differs in nothing.
     """
     table = f"{contract.schema}.{contract.table}"
     alter = f"alter table {table}"
-    if contract.is_landed:  # the next run makes the view anew
+    if contract.is_landed:  # the next run creates the view again
         alter = f"drop view if exists {table}_current; {alter}"
     found = _columns(connection, contract.schema, contract.table)
     if not found:
@@ -186,7 +119,7 @@ def differences(connection: Connection, contract: Contract) -> tuple[list[Column
 
 
 def _columns(connection: Connection, schema: str, name: str) -> dict[str, str]:
-    """Return the columns of a table or view with their types, in their order; none where there is no such thing."""
+    """Return the columns of a table or view in their order, with their types; empty where it does not exist."""
     query = (
         "select attname, format_type(atttypid, atttypmod) from pg_attribute"
         " where attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) and attnum > 0 and not attisdropped"
@@ -196,7 +129,7 @@ def _columns(connection: Connection, schema: str, name: str) -> dict[str, str]:
 
 
 def _follow(connection: Connection, contract: Contract) -> None:
-    """Give the table the columns that are new in the contract. Raises ContractError where more than that differs."""
+    """Add the columns that are new in the contract. Raises ContractError where more than that differs."""
     new, problems = differences(connection, contract)
     if problems:
         raise ContractError(f"{contract.name}: the table can't follow the contract: " + "; ".join(problems))
@@ -219,9 +152,12 @@ def _orders_by_newest(connection: Connection, contract: Contract) -> bool:
 
 
 def _index_key(connection: Connection, contract: Contract) -> bool:
-    """See that the table's index is on the contract's key; return whether it was not. Another key's index goes."""
-    begun = "hash_record_extended(ROW("
-    wanted = f"{begun}{', '.join(contract.key)}), "  # the seed follows, which servers write in their own way
+    """Create the index on the contract's key where it is missing, and drop that of another key.
+
+    Returns whether it was missing.
+    """
+    prefix = "hash_record_extended(ROW("
+    wanted = f"{prefix}{', '.join(contract.key)}), "  # the seed follows; versions of Postgres print it differently
     found = connection.execute(
         "select relname, replace(pg_get_expr(indexprs, indrelid), '\"', '') from pg_index"
         " join pg_class on pg_class.oid = indexrelid"
@@ -231,7 +167,7 @@ def _index_key(connection: Connection, contract: Contract) -> bool:
     if any(expression.startswith(wanted) for _, expression in found):
         return False
     for name, expression in found:
-        if expression.startswith(begun):
+        if expression.startswith(prefix):
             connection.execute(sql.SQL("drop index {}").format(sql.Identifier(contract.schema, name)))
     connection.execute(sql.SQL("create index on {} (({}))").format(name_of(contract), key_hash(contract, "")))
     return True

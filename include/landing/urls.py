@@ -1,7 +1,7 @@
 """Datasets behind a URL: fetched to the landing root as a file, which then is landed like any other.
 
 An unchanged source costs one request (ETag, Last-Modified; size and time of change for file:// URLs). A download that
-breaks off is resumed where the server can, else begun anew. TLS is always verified.
+breaks off is resumed where the server can do that, else it begins again. TLS is always verified.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from typing import IO
 from urllib.parse import unquote, urlsplit
 
 import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from include import settings
 from include.contracts import Contract
+from include.landing import ledger
 from include.landing.tables import create_tables
 from include.postgres import session
 from include.storage import FileError, Root, UnavailableFileError, UnusableFileError
@@ -34,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FetchResult:
-    """What a fetch did: it `fetched` a file, found the source `unchanged`, or found no URL in the setting (`unset`)."""
+    """What a fetch did. `status`: fetched, unchanged (the source is), or unset (the setting holds no URL)."""
 
     dataset: str
     status: str
@@ -53,7 +55,7 @@ class _Version:
 
 @dataclass
 class _Budget:
-    """How much a download may still take, and who is told how far it is."""
+    """How many bytes and seconds a download may take, and where its progress is reported."""
 
     max_bytes: int
     until: float
@@ -88,7 +90,7 @@ def fetch(
     """Fetch a dataset's URL (by default the one in its setting) to the landing root, unless it is unchanged.
 
     Raises FileError, which names the dataset, the reason and the next step, and shows neither password nor query of
-    the URL.
+    the URL. ValueError for a contract without a URL is a caller's bug.
     """
     if contract.url_setting is None or contract.path is None:
         raise ValueError(f"{contract.name} has no URL")
@@ -96,26 +98,23 @@ def fetch(
     if not address:
         report(f"{contract.name}: {contract.url_setting} is not set, nothing is fetched")
         return FetchResult(contract.name, "unset")
-    begun = time.monotonic()
+    began = time.monotonic()
     budget = _Budget(
         contract.max_bytes,
-        begun + contract.max_seconds,
+        began + contract.max_seconds,
         contract.max_seconds,
         lambda progress: report(f"{contract.name}: {progress}"),
-        begun,
+        began,
     )
     with session(source_uri, "source_db") as connection, tempfile.TemporaryDirectory() as folder:
         create_tables(connection, [contract])
-        known = connection.execute(
-            "select etag, last_modified from landing.fetches where dataset = %s and url = %s",
-            [contract.name, _shown(address)],
-        ).fetchone()
+        known = ledger.fetched_version(connection, contract.name, _shown(address))
         copy = Path(folder) / "download"
         path = contract.path.replace("*", datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
         try:
             version = _download(address, _Version(*known) if known else _Version(), copy, budget)
             if version is None:
-                return FetchResult(contract.name, "unchanged", seconds=time.monotonic() - begun)
+                return FetchResult(contract.name, "unchanged", seconds=time.monotonic() - began)
             Root(root).write(path, copy)
         except FileError as error:
             raise type(error)(f"{contract.name}: {_shown(address)} {error}") from None
@@ -125,14 +124,10 @@ def fetch(
                 f"{contract.name}: {_shown(address)} can't be written to {folder} or the landing root ({reason}):"
                 " mend that, then run again"
             ) from None
-        # Written last: whoever is killed before this line fetches the same bytes again, and landing knows them.
-        connection.execute(
-            "insert into landing.fetches (dataset, url, etag, last_modified) values (%s, %s, %s, %s)"
-            " on conflict (dataset, url) do update set etag = excluded.etag, last_modified = excluded.last_modified,"
-            " fetched_at = now()",
-            [contract.name, _shown(address), version.etag, version.last_modified],
-        )
-        return FetchResult(contract.name, "fetched", path, copy.stat().st_size, time.monotonic() - begun)
+        # Written last: a run that is killed before this line fetches the same bytes again, and landing finds them
+        # already landed.
+        ledger.record_fetch(connection, contract.name, _shown(address), version.etag, version.last_modified)
+        return FetchResult(contract.name, "fetched", path, copy.stat().st_size, time.monotonic() - began)
 
 
 def _shown(url: str) -> str:
@@ -154,86 +149,95 @@ def _download(url: str, known: _Version, target: Path, budget: _Budget) -> _Vers
         return _copy_file(Path(unquote(parts.path)), known, target, budget)
     if parts.scheme not in ("http", "https"):
         raise UnusableFileError(f"is no http, https or file URL but {parts.scheme!r}: check the URL")
-    got: _Version | None = None
-    problem = ""
     with httpx.Client(timeout=TIMEOUT, follow_redirects=True) as client, target.open("w+b") as out:
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                budget.check(out.tell(), None)
-                time.sleep(min(0.2 * 4**attempt, max(0.0, budget.until - time.monotonic())))
-            try:
-                with client.stream("GET", url, headers=_headers(known, got, out.tell())) as response:
-                    if response.status_code == 304 and got is None:
-                        return None
-                    return _receive(response, url, got, out, budget)
-            except _BrokenOffError as broken:
-                got, problem = broken.version, "broke off"
-            except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
-                raise UnusableFileError(f"leads nowhere ({type(error).__name__}): check the URL") from None
-            except httpx.TransportError as error:
-                problem = f"can't be reached ({type(error).__name__})"
-            except _ServerBusyError as error:
-                problem = str(error)
-    raise UnavailableFileError(f"{problem}, {ATTEMPTS} times: look at the server, then run again")
-
-
-class _ServerBusyError(Exception):
-    """The server answered with an error that may pass."""
-
-
-class _BrokenOffError(Exception):
-    """A download ended before its end; `version` is what the server said of the part that is there."""
-
-    def __init__(self, version: _Version) -> None:
-        super().__init__()
-        self.version = version
-
-
-def _headers(known: _Version, got: _Version | None, done: int) -> dict[str, str]:
-    """Ask for what is new since the known version; of a download that broke off, ask for the rest."""
-    headers = {"Accept-Encoding": "identity"}  # a resumed download counts the bytes of the content itself
-    if done and got is not None:
-        validator = got.last_modified if got.etag.startswith("W/") else got.etag or got.last_modified
-        if validator:
-            return headers | {"Range": f"bytes={done}-", "If-Range": validator}
-    if known.etag:
-        headers["If-None-Match"] = known.etag
-    elif known.last_modified:
-        headers["If-Modified-Since"] = known.last_modified
-    return headers
-
-
-def _receive(response: httpx.Response, url: str, got: _Version | None, out: IO[bytes], budget: _Budget) -> _Version:
-    if url.startswith("https:") and any(r.url.scheme != "https" for r in [*response.history, response]):
-        raise UnusableFileError(
-            "redirects from https to http, which is not followed: set the https URL of the data itself"
+        download = _Download(client, url, known, out, budget)
+        attempts = Retrying(
+            retry=retry_if_exception_type(_PassingError),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=lambda state: min(0.2 * 4**state.attempt_number, max(0.0, budget.until - time.monotonic())),
+            before_sleep=lambda _: budget.check(out.tell(), None),
+            reraise=True,
         )
-    status = response.status_code
-    if status in (408, 429) or status >= 500:
-        raise _ServerBusyError(f"answered {status}")
-    starts_at = response.headers.get("content-range", "").removeprefix("bytes ").partition("-")[0]
-    if status == 206 and starts_at == str(out.tell()):
-        version = got or _Version()
-    elif status == 200:
-        out.seek(0)
-        out.truncate()
-        version = _Version(response.headers.get("etag", ""), response.headers.get("last-modified", ""))
-    elif status in (206, 416):  # not what was asked for: from the beginning
-        out.seek(0)
-        out.truncate()
-        raise _ServerBusyError(f"answered {status} with another part")
-    else:
-        raise UnusableFileError(f"answered {status}: check the URL and the rights to read it")
-    length = response.headers.get("content-length", "")
-    total = out.tell() + int(length) if length.isdigit() else None
-    budget.check(out.tell(), total)
-    try:
-        for chunk in response.iter_raw():
-            out.write(chunk)
-            budget.check(out.tell(), total)
-    except httpx.TransportError:
-        raise _BrokenOffError(version) from None
-    return version
+        try:
+            return attempts(download.attempt)
+        except _PassingError as error:
+            raise UnavailableFileError(f"{error}, {ATTEMPTS} times: look at the server, then run again") from None
+
+
+class _PassingError(Exception):
+    """A request failed in a way that may pass; the message says how."""
+
+
+@dataclass
+class _Download:
+    """A download over several requests: each goes on where the one before it broke off."""
+
+    client: httpx.Client
+    url: str
+    known: _Version  # of the content that was fetched before
+    out: IO[bytes]
+    budget: _Budget
+    got: _Version | None = None  # of the part that is in `out`
+
+    def attempt(self) -> _Version | None:
+        """Make one request. Raises _PassingError where another one may succeed, FileError where none will."""
+        try:
+            with self.client.stream("GET", self.url, headers=self._headers()) as response:
+                if response.status_code == 304 and self.got is None:
+                    return None
+                return self._receive(response)
+        except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
+            raise UnusableFileError(f"leads nowhere ({type(error).__name__}): check the URL") from None
+        except httpx.TransportError as error:
+            raise _PassingError(f"can't be reached ({type(error).__name__})") from None
+
+    def _headers(self) -> dict[str, str]:
+        """Ask for what is new since the known version; of a download that broke off, ask for the rest (RFC 9110)."""
+        headers = {"Accept-Encoding": "identity"}  # a resumed download counts the bytes of the content itself
+        if self.out.tell() and self.got is not None:
+            got = self.got
+            validator = got.last_modified if got.etag.startswith("W/") else got.etag or got.last_modified
+            if validator:
+                return headers | {"Range": f"bytes={self.out.tell()}-", "If-Range": validator}
+        if self.known.etag:
+            headers["If-None-Match"] = self.known.etag
+        elif self.known.last_modified:
+            headers["If-Modified-Since"] = self.known.last_modified
+        return headers
+
+    def _receive(self, response: httpx.Response) -> _Version:
+        """Write a response's content behind what is there already, and return its version."""
+        if self.url.startswith("https:") and any(r.url.scheme != "https" for r in [*response.history, response]):
+            raise UnusableFileError(
+                "redirects from https to http, which is not followed: set the https URL of the data itself"
+            )
+        status = response.status_code
+        if status in (408, 429) or status >= 500:
+            raise _PassingError(f"answered {status}")
+        starts_at = response.headers.get("content-range", "").removeprefix("bytes ").partition("-")[0]
+        if status == 206 and starts_at == str(self.out.tell()):
+            version = self.got or _Version()
+        elif status == 200:
+            self.out.seek(0)
+            self.out.truncate()
+            version = _Version(response.headers.get("etag", ""), response.headers.get("last-modified", ""))
+        elif status in (206, 416):  # not the part that was asked for: from the beginning
+            self.out.seek(0)
+            self.out.truncate()
+            raise _PassingError(f"answered {status} with another part")
+        else:
+            raise UnusableFileError(f"answered {status}: check the URL and the rights to read it")
+        length = response.headers.get("content-length", "")
+        total = self.out.tell() + int(length) if length.isdigit() else None
+        self.budget.check(self.out.tell(), total)
+        try:
+            for chunk in response.iter_raw():
+                self.out.write(chunk)
+                self.budget.check(self.out.tell(), total)
+        except httpx.TransportError:
+            self.got = version
+            raise _PassingError("broke off") from None
+        return version
 
 
 def _copy_file(source: Path, known: _Version, target: Path, budget: _Budget) -> _Version | None:

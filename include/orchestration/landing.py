@@ -1,8 +1,57 @@
-"""What the landing DAGs decide and show, apart from Airflow."""
+"""What the landing DAGs decide and show."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from include import landing
 from include.contracts import Contract
+from include.errors import FinalError
+
+
+class FilesNotLandedError(FinalError):
+    """Some files of a run were not landed; the message has a sentence for each."""
+
+
+def landing_dag_id(contract: Contract) -> str:
+    """Return the id of the DAG that lands a dataset."""
+    return f"land_{contract.source}_{contract.table}"
+
+
+def find_batches(contract: Contract, source_uri: str) -> list[list[str]]:
+    """Fetch what a dataset's URL has new, and return the files that wait below the landing root, in batches."""
+    landing.ensure_tables(contract, source_uri)
+    if contract.url_setting:
+        print(landing.fetch(contract, source_uri=source_uri, report=print))
+    return landing.batches(landing.pending_files(contract))
+
+
+def land_batch(contract: Contract, files: list[str], source_uri: str) -> landing.LandResult:
+    """Land a batch. Where some rows were loaded, files that were not are left to `check_all_landed`.
+
+    Raises LandingError when nothing was loaded: a final one where every file is held, else a transient one.
+    """
+    try:
+        return landing.land(contract, files, source_uri=source_uri)
+    except landing.LandingError as error:
+        if not error.result.rows_loaded:
+            raise
+        return error.result
+
+
+def has_news(result: landing.LandResult, try_number: int) -> bool:
+    """Return whether the warehouse has something to do after a batch.
+
+    A try that was cut short may have loaded rows without reporting them, so a later try always has news.
+    """
+    return bool(result.rows_loaded) or try_number > 1
+
+
+def check_all_landed(batches: Iterable[list[str] | None]) -> None:
+    """Raise FilesNotLandedError with the sentences of all batches, if there are any."""
+    sentences = [sentence for batch in batches for sentence in batch or []]
+    if sentences:
+        raise FilesNotLandedError("\n".join(sentences))
 
 
 def dag_page(contract: Contract) -> str:
@@ -15,7 +64,7 @@ def dag_page(contract: Contract) -> str:
     lines += [
         f"Rows go to `{contract.schema}.{contract.table}`; those that break "
         f"`include/contracts/{contract.source}/{contract.dataset}.yaml`, to `landing.rejects`. "
-        f"A file with more than {contract.max_bad_rows} bad rows, if these are more than "
+        f"A file with more than {contract.max_bad_rows} rejected rows, if these are more than "
         f"{contract.max_bad_percent:g} % of it, is held whole.",
         "",
         *(f"* {rule.name}: {rule.description}" for rule in contract.rules),

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 from include.errors import WarehouseError
+from include.report import table as format_table
 from include.settings import TRANSFER_MODES, connection_uri
-from include.status import format_table
 from include.transfer.names import Mode, TablePlan, TransferError, TransferResult
 from include.transfer.planning import plan, read_modes
 from include.transfer.run import run_transfer

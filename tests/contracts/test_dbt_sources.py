@@ -12,7 +12,7 @@ from include.contracts.dbt_sources import differing, write
 
 
 def test_the_dbt_sources_are_those_of_the_read_contracts() -> None:
-    assert differing() == [], "run `python -m include contract sources --write`"
+    assert differing() == [], "run `warehouse contract sources --write`"
 
 
 def test_a_changed_contract_changes_its_dbt_source(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ FILES = sorted((settings.PROJECT / "dags").glob("*.py"))
 @pytest.fixture(scope="session", autouse=True)
 def manifest() -> None:
     """The dbt manifest that the warehouse DAG is rendered from, as a fresh clone makes it."""
-    from include.build import make_manifest
+    from include.transform import make_manifest
 
     make_manifest()
 

@@ -1,4 +1,4 @@
-"""Every type of column, and every odd name: a valid value arrives as it was sent, another is refused by its code."""
+"""Every type of column, and every odd name: a valid value arrives as it was sent, another is rejected by its code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 
 from include.contracts import Contract, ContractError, read_contract, read_contracts
 from include.landing import encoder as encoder_module
-from include.landing.encoder import EXACT, encoder
+from include.landing.encoder import encoder
+from include.landing.values import EXACT
 from tests.landing.conftest import THINGS, Place, write_contract
 
 KINDS = """
@@ -110,7 +111,7 @@ TAKEN = [
     (ODD, "x\ty\\z\r\n", "x\ty\\z\r\n"),
 ]  # fmt: skip
 COLUMN = {"outer": "inner_text", ODD: "odd"}
-REFUSED = [
+REJECTED = [
     ("small", -6, "range"), ("small", 10, "range"), ("small", 1.5, "type"), ("small", "1", "type"),
     ("large", 2**63, "range"), ("large", -(2**63) - 1, "range"), ("large", 1e300, "range"),
     ("money", 10000, "range"), ("money", 0.001, "range"), ("money", 1e300, "range"), ("money", "1", "type"),
@@ -137,7 +138,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
-def test_every_kind_of_value_arrives_as_it_was_sent_or_is_refused_by_its_code(things: Place) -> None:
+def test_every_kind_of_value_arrives_as_it_was_sent_or_is_rejected_by_its_code(things: Place) -> None:
     things.contract = write_contract(things.folder, KINDS)
     rows: list[dict[str, Any]] = [{"id": n, name: value} for n, (name, value, _) in enumerate(TAKEN)]
     things.put("taken", rows)
@@ -155,10 +156,10 @@ def test_every_kind_of_value_arrives_as_it_was_sent_or_is_refused_by_its_code(th
         elif name == "at":
             got = zones[number]
         assert got == expected, (name, value)
-    things.put("refused", [{"id": n, name: value} for n, (name, value, _) in enumerate(REFUSED)])
+    things.put("rejected", [{"id": n, name: value} for n, (name, value, _) in enumerate(REJECTED)])
     things.land()
     codes = dict(things.query("select line - 1, code from landing.rejects"))
-    assert [(*case[:2], codes.get(n)) for n, case in enumerate(REFUSED)] == REFUSED
+    assert [(*case[:2], codes.get(n)) for n, case in enumerate(REJECTED)] == REJECTED
 
 
 def test_a_csv_holds_the_same_values_as_text(csv_things: Place) -> None:
@@ -210,7 +211,8 @@ def test_a_sum_that_no_row_could_have_is_a_mistake_of_the_contract(
 
 def test_the_source_is_the_one_that_the_module_shows(things: Place) -> None:
     contract = write_contract(things.folder, THINGS[: THINGS.index("          - {name: secret")])
-    shown = textwrap.dedent((encoder_module.__doc__ or "").partition("    def encode")[2].partition("\n\nWhat")[0])
+    page = encoder_module.__doc__ or ""
+    shown = textwrap.dedent(page.partition("    def encode")[2].partition("\n\n`is_valid`")[0])
     source = linecache.getlines(compiled(contract).__code__.co_filename)
     assert "".join(source).split() == ("def encode" + shown).split()
 

@@ -1,4 +1,4 @@
-"""Landing and archive roots: folders and object stores alike; batches in order and of sensible size."""
+"""Files of folders and object stores are landed alike; batches are in order and of sensible size."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_files_of_an_object_store_are_landed_and_archived(things: Place, bucket:
     assert pending_files(things.contract, archive) == paths
     put(f"{root}/toys/three/things.json", GOOD)
     again = land(things.contract, ["toys/three/things.json"], source_uri=things.uri, root=root, archive=archive)
-    assert [file.status for file in again.files] == ["known"]
+    assert [file.status for file in again.files] == ["already_landed"]
     put(f"{root}/toys/one/things.json", GOOD + b'{"id": 4}\n')
     land(things.contract, ["toys/one/things.json"], source_uri=things.uri, root=root, archive=archive)
     assert len(Root(archive).glob("toys/one/*")) == 2
@@ -62,19 +62,6 @@ def test_a_file_url_is_the_folder_itself(things: Place) -> None:
     paths = pending_files(things.contract, root)
     land(things.contract, paths, source_uri=things.uri, root=root, archive=things.archive.as_uri())
     assert (things.archive / "toys/one/things.json").is_file()
-
-
-def test_a_url_names_the_airflow_connection_that_opens_the_store(monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
-    connections = []
-
-    def get_fs(connection: str | None, options: object) -> fsspec.AbstractFileSystem:
-        connections.append(connection)
-        return fsspec.filesystem("memory")
-
-    monkeypatch.setattr("airflow.sdk.io.fs._register_filesystems", lambda: {"memory": get_fs})  # as providers do
-    put(f"{bucket}/in/a/x.json", b"{}")
-    assert Root(bucket.replace("://", "://vault@") + "/in").glob("a/*") == ["a/x.json"]
-    assert connections == ["vault"]
 
 
 def test_pending_files_are_those_of_the_contract_in_order(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from include.errors import TransientError
 from include.landing import LandingError, fetch, pending_files
-from include.postgres import ConnectionFailedError
 from include.stack.demo import make_schools_file
 from include.stack.local.postgres import PostgresServer, free_port
 from include.storage import FileError
@@ -104,7 +104,7 @@ def test_a_server_whose_whole_disk_is_full_loses_no_row(tmp_path: Path, disk: Di
     try:
         place = Place(write_contract(tmp_path, THINGS), tmp_path, server.uri())
         put_files(place)
-        with pytest.raises((LandingError, ConnectionFailedError)):  # a server without room for its log goes down
+        with pytest.raises((LandingError, TransientError)):  # a server without room for its log goes down
             place.land()
         disk.grow(900)
         wait_until_it_answers(server)
@@ -184,6 +184,6 @@ def test_an_archive_whose_disk_is_full_is_told_and_repaired(things: Place, disk:
         things.land()
     assert [path.name for path in disk.folder.rglob("*") if path.is_file()] == ["things.json"]
     disk.grow(400)
-    assert [file.status for file in things.land().files] == ["known"]
+    assert [file.status for file in things.land().files] == ["already_landed"]
     assert things.query("select count(*) from toys.things") == [(50_010,)]
     assert len(list(things.archive.rglob("things.json"))) == 2

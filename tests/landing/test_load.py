@@ -1,4 +1,4 @@
-"""Every valid row goes in exactly once, no bad one does, and each refused one is told with its place and reason."""
+"""Every valid row goes in exactly once, no bad one does, and each rejected one is told with its place and reason."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from include.landing import LandingError, land, pending_files
-from include.landing.load import LandResult
+from include.landing import LandingError, LandResult, land, pending_files
 from include.postgres import ConnectionFailedError
 from tests.landing.conftest import Place
 
@@ -120,7 +119,7 @@ def test_the_same_bytes_under_any_name_change_nothing_and_it_is_said(things: Pla
     things.land()
     things.put("two", [thing(1)])
     result = things.land()
-    assert statuses(result) == ["known"]
+    assert statuses(result) == ["already_landed"]
     assert "same bytes as toys/one/things.json" in result.files[0].note
     assert (things.rows(), pending_files(things.contract, str(things.root))) == ([(1, "a")], [])
     assert (things.archive / "toys/two/things.json").is_file()
@@ -129,7 +128,7 @@ def test_the_same_bytes_under_any_name_change_nothing_and_it_is_said(things: Pla
 def test_the_same_bytes_twice_in_one_batch_are_landed_once(things: Place) -> None:
     things.put("one", [thing(1)])
     things.put("two", [thing(1)])
-    assert sorted(statuses(things.land())) == ["known", "landed"]
+    assert sorted(statuses(things.land())) == ["already_landed", "landed"]
     assert things.rows() == [(1, "a")]
 
 
@@ -148,7 +147,7 @@ def test_a_move_to_the_archive_that_was_cut_short_is_done_by_the_next_run(things
     things.land()
     things.put("one", content)  # as if the move had not happened
     result = things.land()
-    assert (statuses(result), result.files[0].note) == (["known"], "was landed before and is archived now")
+    assert (statuses(result), result.files[0].note) == (["already_landed"], "was landed before and is archived now")
     assert [p.name for p in (things.archive / "toys/one").iterdir()] == ["things.json"]
 
 
@@ -158,14 +157,16 @@ def test_an_archive_that_can_not_be_written_is_told_and_repaired(things: Place) 
     with pytest.raises(LandingError, match="landed but not archived"):
         things.land()
     things.archive.unlink()
-    assert statuses(things.land()) == ["known"]
+    assert statuses(things.land()) == ["already_landed"]
     assert things.rows() == [(1, "a")]
 
 
 def test_too_many_bad_rows_hold_the_file_whole_until_it_is_mended(things: Place) -> None:
     things.put("bad", [thing(1), *({"id": "x"} for _ in range(4))])
     things.put("good", [thing(2)])
-    with pytest.raises(LandingError, match=r"toys/bad/things.json is held whole: 4 of 5 rows are bad.*rejects list"):
+    with pytest.raises(
+        LandingError, match=r"toys/bad/things.json is held whole: 4 of 5 rows are rejected.*rejects list"
+    ):
         things.land()
     assert things.rows() == [(2, "a")]
     assert things.query("select count(*) from landing.rejects") == [(4,)]
@@ -304,7 +305,7 @@ def test_a_damaged_gzip_stays_is_told_and_stops_nobody(things: Place, damage: st
     assert things.land().rows_loaded == 2000
 
 
-def test_a_very_long_line_is_refused_without_holding_it_in_memory(things: Place) -> None:
+def test_a_very_long_line_is_rejected_without_holding_it_in_memory(things: Place) -> None:
     path = things.put("one", b"")
     with path.open("wb") as out:
         out.write(b'{"id": 1, "label": "')
@@ -413,7 +414,7 @@ def test_a_row_that_postgres_refuses_fails_its_file_alone_and_says_where(things:
         connection.execute("alter table toys.things add constraint short check (length(label) < 5)")
     things.put("b", [thing(2)])
     things.put("c", [thing(3, "too long for it")])
-    reason = r"is refused by Postgres at toys/c/things.json line 1: CheckViolation .SQLSTATE 23514"
+    reason = r"is rejected by Postgres at toys/c/things.json line 1: CheckViolation .SQLSTATE 23514"
     with pytest.raises(LandingError, match=reason) as caught:
         things.land()
     assert "too long" not in str(caught.value)

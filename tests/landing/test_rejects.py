@@ -1,4 +1,4 @@
-"""A refused row can be looked at and comes in once the contract or the row was mended, with its file and line."""
+"""A rejected row can be looked at and comes in once the contract or the row was mended, with its file and line."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_commands_from_dry_run_to_replay(tmp_path: Path, run, capsys: pytest
     assert '"name": null' in capsys.readouterr().out
     assert run("rejects", "replay", "retail.products") == 0
     assert (
-        f"0 refused rows are loaded now, 0 are duplicates, {expected.rejected} are refused still"
+        f"of the rejected rows 0 are loaded now, 0 are duplicates, {expected.rejected} stay rejected"
         in capsys.readouterr().out
     )
     assert run("contract", "check") == 0

@@ -8,8 +8,7 @@ import psycopg
 import pytest
 
 from include.contracts import ContractError, read_contracts
-from include.landing import ensure_tables, land
-from include.landing.tables import OWN_TABLES
+from include.landing import ensure_tables, land, ledger
 from tests.landing.conftest import SHOP, THINGS, Place, write_contract
 
 NEW_COLUMN = "          - {name: colour, logicalType: string, physicalType: text, description: Colour.}\n"
@@ -35,7 +34,7 @@ def test_a_table_follows_a_contract_with_a_new_column_that_may_be_null(things: P
     ],
     ids=["required column", "other type", "column gone"],
 )  # fmt: skip
-def test_a_contract_that_the_table_can_not_follow_is_refused_with_the_statement_to_run(
+def test_a_contract_that_the_table_can_not_follow_is_rejected_with_the_statement_to_run(
     things: Place, old: str, new: str, statement: str
 ) -> None:
     things.put("one", [{"id": 1, "label": "a"}])
@@ -58,12 +57,12 @@ def test_a_contract_that_the_table_can_not_follow_is_refused_with_the_statement_
 
 ADDED = [
     f"alter table landing.{table} drop column {column}"
-    for table, (_, columns, _) in OWN_TABLES.items()
+    for table, (_, columns, _) in ledger.TABLES.items()
     for column, type_ in columns.items()
     if "not null" not in type_ or "default" in type_
 ]
 
-OLDER = [*(f"drop table landing.{table}" for table in OWN_TABLES), *ADDED, "drop schema landing cascade"]
+OLDER = [*(f"drop table landing.{table}" for table in ledger.TABLES), *ADDED, "drop schema landing cascade"]
 
 OLDER += ["drop view toys.things_current", "drop index toys.things_hash_record_extended_idx"]
 

@@ -11,7 +11,7 @@ from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy
 
 import include
 from include.errors import FinalError, TransientError, WarehouseError
-from include.orchestration import DEFAULT_ARGS, RETRY_POLICY
+from include.orchestration.defaults import DEFAULT_ARGS, RETRY_POLICY
 
 
 def project_errors() -> list[type[WarehouseError]]:

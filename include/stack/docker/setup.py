@@ -6,10 +6,10 @@ import os
 from urllib.parse import quote
 
 from include import settings
-from include.build import make_manifest
 from include.errors import FinalError
 from include.postgres import ConnectionFailedError, Role, ensure_role, session
 from include.stack.demo import prepare_demo
+from include.transform import make_manifest
 
 HOSTS = {settings.SOURCE: "source-db", settings.TARGET: "target-db"}  # the services of compose.yml
 

@@ -20,7 +20,6 @@ from pathlib import Path
 import psutil
 
 from include import settings
-from include.build import make_manifest
 from include.errors import FinalError
 from include.postgres import Role
 from include.stack.demo import prepare_demo
@@ -28,6 +27,7 @@ from include.stack.demo.preparation import MADE
 from include.stack.local import airflow
 from include.stack.local.api import Api, wait_for
 from include.stack.local.postgres import PostgresServer, port_is_free
+from include.transform import make_manifest
 
 # Small beside Airflow itself, and enough for the demo and for real files.
 SERVER_OPTIONS = {

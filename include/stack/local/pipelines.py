@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from include import settings
 from include.contracts import read_contracts
 from include.errors import FinalError
-from include.orchestration import landing_dag_id
+from include.orchestration.landing import landing_dag_id
 from include.report import Progress
 from include.stack.local import airflow, lifecycle
 from include.stack.local.api import Api, wait_for

@@ -15,10 +15,11 @@ from typing import Any
 import psutil
 import pytest
 
-from include import build, settings
+from include import settings
 from include.report import Progress
 from include.stack.local import airflow, lifecycle, pipelines
 from include.stack.local.api import Api
+from include.transform import project
 
 
 @pytest.fixture
@@ -151,12 +152,12 @@ def test_manifest_is_stale_once_a_model_is_newer(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(settings, "DBT_MANIFEST", manifest)
     for file in (model, manifest):
         file.parent.mkdir()
-        assert build.manifest_is_stale()
+        assert project.manifest_is_stale()
         file.write_text("")
-    assert not build.manifest_is_stale()
+    assert not project.manifest_is_stale()
     later = manifest.stat().st_mtime + 5
     os.utime(model, (later, later))
-    assert build.manifest_is_stale()
+    assert project.manifest_is_stale()
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,7 @@ source as (
 
 newest as (
 
-    select distinct on (id) *
-    from source
-    order by id asc, _loaded_at desc, _file desc, _line desc
+    {{ newest_version('source', ['id']) }}
 
 ),
 

@@ -8,9 +8,7 @@ source as (
 
 newest as (
 
-    select distinct on (customer_id, email) *
-    from source
-    order by customer_id asc, email asc, _loaded_at desc, _file desc, _line desc
+    {{ newest_version('source', ['customer_id', 'email']) }}
 
 ),
 

@@ -8,9 +8,7 @@ source as (
 
 newest as (
 
-    select distinct on (sku) *
-    from source
-    order by sku asc, _loaded_at desc, _file desc, _line desc
+    {{ newest_version('source', ['sku']) }}
 
 ),
 

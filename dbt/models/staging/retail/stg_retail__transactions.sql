@@ -8,9 +8,7 @@ source as (
 
 newest as (
 
-    select distinct on (transaction_id) *
-    from source
-    order by transaction_id asc, _loaded_at desc, _file desc, _line desc
+    {{ newest_version('source', ['transaction_id']) }}
 
 ),
 

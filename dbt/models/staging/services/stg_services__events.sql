@@ -8,12 +8,17 @@ source as (
 
 newest as (
 
-    select distinct on (event_id)
+    {{ newest_version('source', ['event_id']) }}
+
+),
+
+parsed as (
+
+    select
         *,
         -- one match for the whole text: a part that is not as agreed makes all four null, never a shifted value
         regexp_match(meta_data, '^([0-9]{1,9})_([^_]+)_([^_]+)_([0-9]+(?:[.][0-9]+)?)$') as service
-    from source
-    order by event_id asc, _loaded_at desc, _file desc, _line desc
+    from newest
 
 ),
 
@@ -28,7 +33,7 @@ final as (
         service[2] as service_name_nl,
         service[3] as service_name_en,
         service[4]::numeric as lead_fee
-    from newest
+    from parsed
 
 )
 

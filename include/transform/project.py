@@ -1,20 +1,16 @@
-"""The dbt project without Airflow: parse it, build it, make its docs and serve them.
+"""How dbt is run: one command on the project, the manifest that the warehouse DAG is rendered from, and the docs.
 
-dbt runs in this process and connects to target_db through dbt/profiles.yml, filled from the connection's URI.
+dbt connects to target_db through dbt/profiles.yml, which is filled from the connection's URI.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import functools
 import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import NoReturn
 
 from psycopg.pq import Conninfo
@@ -22,7 +18,7 @@ from psycopg.pq import Conninfo
 from include import settings
 from include.errors import FinalError, TransientError
 
-# Said to every dbt, Airflow's too, because a parse is worth something only to those who were told the same.
+# Flags of every dbt call, Airflow's too: dbt drops its partial parse when they differ.
 PROFILE = ("--profile", "warehouse", "--target", "target_db")
 PARSED = settings.DBT_MANIFEST.parent / "parsed"  # what dbt writes when it parses the project
 PARTIAL_PARSE = "partial_parse.msgpack"
@@ -48,7 +44,7 @@ class DbtRunError(TransientError):
 
 
 def manifest_is_stale() -> bool:
-    """Return whether dbt's manifest is missing or older than the dbt project."""
+    """Return whether the manifest is missing or older than a file of the dbt project."""
     if not settings.DBT_MANIFEST.exists():
         return True
     made = settings.DBT_MANIFEST.stat().st_mtime
@@ -64,7 +60,7 @@ def manifest_is_stale() -> bool:
 def make_manifest() -> None:
     """Have dbt write the manifest that the warehouse DAG is rendered from, if it is stale. Raises DbtError.
 
-    Whoever reads it meanwhile finds the old one or the new one, whole.
+    A reader finds the old manifest or the new one, never half of one.
     """
     if not manifest_is_stale():
         return
@@ -82,17 +78,17 @@ def make_manifest() -> None:
     if done.returncode != 0:
         raise DbtError(f"dbt can't parse the project in {settings.DBT_PROJECT}:\n{done.stdout}{done.stderr}")
     partial = PARSED / PARTIAL_PARSE
-    if PARSED.is_relative_to(settings.DBT_PROJECT) and partial.exists():  # where Cosmos looks for it, to save a parse
+    if PARSED.is_relative_to(settings.DBT_PROJECT) and partial.exists():  # Cosmos looks for it in target/
         target = settings.DBT_PROJECT / "target"
         target.mkdir(exist_ok=True)
         shutil.copy(partial, target)
     made = PARSED / "manifest.json"
-    os.utime(made, (began, began))  # so that a file edited meanwhile is younger
+    os.utime(made, (began, began))  # a file that was edited while dbt parsed is younger than the manifest then
     made.replace(settings.DBT_MANIFEST)
 
 
 def watch_project() -> NoReturn:
-    """Make the manifest again whenever a file of dbt/ changes. A project that dbt can't parse leaves the last one."""
+    """Make the manifest again whenever a file of dbt/ changes. It stays while dbt can't parse the project."""
     printed = ""
     while True:
         try:
@@ -106,9 +102,10 @@ def watch_project() -> NoReturn:
 
 
 def profile_variables(uri: str) -> dict[str, str]:
-    """Return the variables that dbt reads a postgresql:// URI from.
+    """Return the environment variables through which dbt connects where a postgresql:// URI says.
 
-    Those of dbt/profiles.yml, and for parameters such as sslmode those of libpq, with which dbt connects.
+    TARGET_DB_* are those of dbt/profiles.yml. Parameters such as sslmode go into libpq's own variables, which the
+    driver of dbt reads.
     """
     given = [option for option in Conninfo.parse(uri.encode()) if option.val is not None]
     known = {o.keyword.decode(): o.val.decode() for o in [*Conninfo.get_defaults(), *given] if o.val is not None}
@@ -123,9 +120,9 @@ def profile_variables(uri: str) -> dict[str, str]:
 
 
 def make_docs(target_uri: str | None = None) -> int:
-    """Make the dbt docs of the tables that stand in the target and return dbt's exit code.
+    """Make the dbt docs of the tables in the target and return dbt's exit code.
 
-    They have a folder of their own, so that whoever reads the manifest meanwhile never finds half of it.
+    They have a folder of their own, so that dbt does not write the DAG's manifest in place.
     """
     folder, parsed = str(settings.DBT_DOCS), str(PARSED / PARTIAL_PARSE)
     arguments = ["--target-path", folder, "--log-path", folder, "--partial-parse-file-path", parsed]
@@ -136,56 +133,3 @@ def docs_are_stale() -> bool:
     """Return whether the dbt docs are missing or older than the manifest."""
     made = settings.DBT_DOCS / "catalog.json"
     return not made.exists() or made.stat().st_mtime < settings.DBT_MANIFEST.stat().st_mtime
-
-
-def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the verbs `build` and `docs`."""
-    build = subparsers.add_parser(
-        "build",
-        help="build the dbt models and run their tests",
-        description="Builds the staging, intermediate and marts schemas of target_db with dbt and tests them.",
-    )
-    build.add_argument("--select", metavar="MODELS", help="dbt's selection, such as sales_daily or +marts.sales")
-    build.add_argument("--parse", action="store_true", help="only write the manifest that the DAG is rendered from")
-    build.add_argument("--watch", action="store_true", help="as --parse, again after each change of dbt/, until Ctrl-C")
-    build.add_argument("--target", metavar="URI", help="the database; default: AIRFLOW_CONN_TARGET_DB")
-    build.set_defaults(handler=_build)
-    docs = subparsers.add_parser(
-        "docs",
-        help="make the dbt docs and serve them",
-        description="Makes the dbt docs of the tables in target_db and serves them on this machine until Ctrl-C.",
-    )
-    docs.add_argument("--port", type=int, default=settings.DOCS_PORT, help="default: %(default)s")
-    docs.add_argument("--no-serve", action="store_true", help="only make them")
-    docs.set_defaults(handler=_docs)
-
-
-def _build(args: argparse.Namespace) -> int:
-    if args.watch:
-        watch_project()
-    if args.parse:
-        make_manifest()
-        return 0
-    command = ["build", "--exclude-resource-type", "unit_test"]  # those judge the SQL, not the data
-    command += ["--select", args.select] if args.select else []
-    return run_dbt(command, args.target and settings.checked_uri(args.target, "--target"))
-
-
-def _docs(args: argparse.Namespace) -> int:
-    if args.no_serve:
-        return make_docs()
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=settings.DBT_DOCS)
-    try:
-        server = ThreadingHTTPServer(("127.0.0.1", args.port), handler)
-    except OSError as error:
-        raise DbtError(
-            f"port {args.port}, meant for the dbt docs, can't be had ({os.strerror(error.errno or 0)}): stop what "
-            f"holds it, or choose another with {settings.DOCS_PORT_VARIABLE}=<port>"
-        ) from None
-    with server, contextlib.suppress(KeyboardInterrupt):
-        made = make_docs()
-        if made:
-            return made
-        print(f"dbt docs: http://localhost:{args.port} (Ctrl-C ends)", flush=True)
-        server.serve_forever()
-    return 0

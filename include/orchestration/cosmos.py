@@ -1,15 +1,18 @@
-"""The dbt project as Airflow tasks: one `dbt build`, and one task a model that shows how the model and its tests fared.
+"""The dbt project as Airflow tasks: one `dbt build`, and one task per model that shows how it and its tests fared.
 
-Cosmos' watcher mode runs a single dbt process (the producer) and gives each model a sensor. As they come, those
-sensors and their separate test tasks occupy a worker twice each, to defer and to resume, and starting a worker costs
-more than building a small model. Here a first model's task starts in the triggerer, waits there for the model and its
-tests, and ends there (`start_from_trigger` and `TaskSuccessEvent`, both of Airflow 3). A later model's task, which dbt
-has often built by the time its turn comes, looks in a worker first, because a way through the triggerer takes two
-seconds or three; it waits in the triggerer only if it must. A failure is told, and on a retry that one model built
-again, in a worker. For the same reason the producer reports the end of each model and of its tests, and not every event
-of every node.
+Cosmos' watcher mode runs a single dbt process (the producer) and gives each model a sensor. Out of the box each sensor,
+and each test task beside it, takes a worker slot twice, to defer and to resume, and to start a worker costs more than
+to build a small model: the demo's models took 23 to 33 s on two cores, take 6 with this, and 4 with a bare `dbt build`.
+So here
 
-What is imported from `cosmos.operators._watcher` is Cosmos' own; requirements.txt pins the version it was read in.
+- the first models' tasks start in the triggerer, wait there for the model and its tests, and end there
+  (`start_from_trigger` and `TaskSuccessEvent`, both of Airflow 3);
+- a later model's task, which dbt has often built by the time its turn comes, looks in a worker first, because a way
+  through the triggerer takes two or three seconds, and waits in the triggerer only if it must;
+- a failure goes to a worker, which fails the task, or on a retry builds that one model again;
+- the producer reports the end of each model and of its tests, and not every event of every node.
+
+What is private to Cosmos stands in `include.orchestration.cosmos_private`.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from airflow.sdk import TaskGroup
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.triggers.base import (
     BaseTrigger,
     StartTriggerArgs,
@@ -45,28 +48,19 @@ from cosmos import (
 )
 from cosmos.constants import DbtResourceType, InvocationMode, LoadMode
 from cosmos.dbt.graph import DbtNode
-from cosmos.listeners.dag_run_listener import EventStatus
-from cosmos.operators._watcher.aggregation import get_tests_status_xcom_key, push_test_result_or_aggregate
-from cosmos.operators._watcher.base import _log_dbt_msg, _rewrite_upstream_failure_skip_status
-from cosmos.operators._watcher.state import (
-    get_status_xcom_key,
-    is_dbt_node_status_skipped,
-    is_dbt_node_status_success,
-    is_dbt_node_status_terminal,
-    is_producer_task_terminated,
-)
-from cosmos.operators._watcher.triggerer import WatcherEventReason
 from cosmos.operators.watcher import DbtProducerWatcherOperator, DbtRunWatcherOperator
 
 from include import settings
-from include.build import profile_variables
-from include.orchestration import connection_uri
+from include.errors import FinalError
+from include.orchestration import cosmos_private as private
+from include.orchestration.defaults import connection_uri
+from include.transform import profile_variables
 
 POLL = timedelta(seconds=1)
 
 
 def build_group(group_id: str) -> TaskGroup:
-    """Return a task group that builds the whole dbt project on the connection target_db, a task a model."""
+    """Return a task group that builds the whole dbt project on the connection target_db, one task per model."""
     group = DbtTaskGroup(
         group_id=group_id,
         project_config=ProjectConfig(
@@ -83,7 +77,7 @@ def build_group(group_id: str) -> TaskGroup:
         execution_config=ExecutionConfig(
             execution_mode=ExecutionMode.WATCHER,
             invocation_mode=InvocationMode.DBT_RUNNER,
-            # The models' own tasks retry, one by one. Unit tests judge the SQL, not the data: `make test` runs them.
+            # The models' own tasks retry, one by one. Unit tests check the SQL, not the data: `make test` runs them.
             setup_operator_args={"retries": 0, "dbt_cmd_flags": ["--exclude-resource-type", "unit_test"]},
         ),
         render_config=RenderConfig(
@@ -95,8 +89,7 @@ def build_group(group_id: str) -> TaskGroup:
     tests = _tests_by_model(group.dbt_graph.filtered_nodes)
     for task in group.iter_tasks():
         if isinstance(task, DbtProducerWatcherOperator):
-            task.tests_per_model = tests
-            task._make_parse_callable = functools.partial(functools.partial, _report_event, producer=task)
+            private.report_events(task, functools.partial(_report_event, producer=task), tests)
         elif isinstance(task, ModelTask):
             task.has_tests = task.model_unique_id in tests
             if not any(isinstance(upstream, ModelTask) for upstream in task.upstream_list):
@@ -107,13 +100,17 @@ def build_group(group_id: str) -> TaskGroup:
 class TargetProfile(ProfileConfig):
     """dbt/profiles.yml, filled from the Airflow connection target_db when a task runs.
 
-    Of Cosmos' own profile for Postgres, a URI's parameters but sslmode are lost, and one without a port is refused.
+    Cosmos' own profile for Postgres loses a URI's parameters, except sslmode, and demands a port.
     """
 
     @contextlib.contextmanager
     def ensure_profile(self, *args: Any, **kwargs: Any) -> Iterator[tuple[Path, dict[str, str]]]:
         with super().ensure_profile(*args, **kwargs) as (path, variables):
             yield path, {**variables, **profile_variables(connection_uri("target_db"))}
+
+
+class DataTestFailedError(FinalError):
+    """A data test of a model failed. The same rows would fail it again."""
 
 
 class Verdict(StrEnum):
@@ -128,24 +125,29 @@ class Verdict(StrEnum):
     BUILD_ALONE = auto()  # a retry after the producer has ended
 
 
-def judge(status: dict[str, Any] | None, tests: str | None, *, has_tests: bool, over: bool, retried: bool) -> Verdict:
-    """Return the verdict on a model from its reported status, that of its tests, and whether the producer is over."""
-    if over and retried:
+def verdict_on(
+    status: dict[str, Any] | None, tests: str | None, *, has_tests: bool, ended: bool, retried: bool
+) -> Verdict:
+    """Return the verdict on a model, from what the producer has reported of the model and of its tests.
+
+    `ended`: the producer has ended, so no further report will come. `retried`: this is not the task's first try.
+    """
+    if ended and retried:
         return Verdict.BUILD_ALONE
     model = status["status"] if status else None
-    if is_dbt_node_status_skipped(model):
+    if private.is_skipped(model):
         return Verdict.SKIP
-    if model and not is_dbt_node_status_success(model):
+    if model and not private.is_success(model):
         return Verdict.FAIL
-    if model and (not has_tests or is_dbt_node_status_success(tests)):
+    if model and (not has_tests or private.is_success(tests)):
         return Verdict.SUCCEED
     if model and tests:
         return Verdict.FAIL_FOR_GOOD
-    return Verdict.FAIL_WITH_PRODUCER if over else Verdict.WAIT
+    return Verdict.FAIL_WITH_PRODUCER if ended else Verdict.WAIT
 
 
 class ModelTask(DbtRunWatcherOperator):
-    """A model with its tests; what a retry runs is `dbt build` of that model alone."""
+    """A model with its tests. A retry runs `dbt build` of that model alone."""
 
     base_cmd: ClassVar[list[str]] = ["build"]
     has_tests: bool = False
@@ -162,13 +164,13 @@ class ModelTask(DbtRunWatcherOperator):
         )
 
     def execute(self, context: Any, **_: Any) -> None:
-        """Look what the producer has reported; where that is nothing yet, wait for it in the triggerer."""
+        """Act on what the producer has reported; where that is nothing yet, wait for it in the triggerer."""
         ti, node = context["ti"], self.model_unique_id
-        verdict = judge(
-            ti.xcom_pull(self.producer_task_id, key=get_status_xcom_key(node)),
-            ti.xcom_pull(self.producer_task_id, key=get_tests_status_xcom_key(node)) if self.has_tests else None,
+        verdict = verdict_on(
+            ti.xcom_pull(self.producer_task_id, key=private.status_key(node)),
+            ti.xcom_pull(self.producer_task_id, key=private.tests_status_key(node)) if self.has_tests else None,
             has_tests=self.has_tests,
-            over=is_producer_task_terminated(self._get_producer_task_status(context)),
+            ended=private.has_ended(private.producer_state(self, context)),
             retried=ti.try_number > 1,
         )
         if verdict is Verdict.WAIT:
@@ -176,7 +178,7 @@ class ModelTask(DbtRunWatcherOperator):
         elif verdict is Verdict.SKIP:
             raise AirflowSkipException(f"dbt skipped {node}")
         elif verdict is Verdict.FAIL_FOR_GOOD:
-            raise AirflowFailException(f"a data test of {node} failed; the log of {self.producer_task_id} says which")
+            raise DataTestFailedError(f"a data test of {node} failed: the log of {self.producer_task_id} says which")
         elif verdict is Verdict.SUCCEED:
             self.log.info("%s is built and tested; the log of %s has dbt's own words", node, self.producer_task_id)
         else:
@@ -186,14 +188,11 @@ class ModelTask(DbtRunWatcherOperator):
         return {"node": self.model_unique_id, "has_tests": self.has_tests, "producer": self.producer_task_id}
 
 
-# What a worker is told, in Cosmos' words; PRODUCER_SKIPPED is its word for: build this node on its own.
+# What Cosmos' own sensor does in a worker after its trigger has ended.
 _FAILURES = {
-    verdict: {"status": EventStatus.FAILED, "reason": reason.value}
-    for verdict, reason in (
-        (Verdict.FAIL, WatcherEventReason.NODE_FAILED),
-        (Verdict.FAIL_WITH_PRODUCER, WatcherEventReason.PRODUCER_FAILED),
-        (Verdict.BUILD_ALONE, WatcherEventReason.PRODUCER_SKIPPED),
-    )
+    Verdict.FAIL: private.NODE_FAILED,
+    Verdict.FAIL_WITH_PRODUCER: private.PRODUCER_FAILED,
+    Verdict.BUILD_ALONE: private.BUILD_THIS_NODE,
 }
 
 
@@ -208,7 +207,7 @@ def _one_task(*, dag: Any, task_group: Any, node: DbtNode, task_args: dict[str, 
 
 
 def _tests_by_model(nodes: dict[str, DbtNode]) -> dict[str, list[str]]:
-    """Return the tests of each model. A test that reads several models counts for the last of them alone.
+    """Return the tests of each model. A test that reads several models belongs to the last of them alone.
 
     Otherwise an early model's task, and all that follow it, would wait for a test that needs the late one.
     """
@@ -228,22 +227,20 @@ def _tests_by_model(nodes: dict[str, DbtNode]) -> dict[str, list[str]]:
 
 
 def _report_event(line: str, extra_kwargs: dict[str, Any], *, producer: DbtProducerWatcherOperator) -> None:
-    """Log one event of dbt and, when it ends a model or the last test of one, tell that model's task."""
+    """Log one event of dbt and, when it ends a model or the last test of one, report that to the model's task."""
     event = json.loads(line)
     if event["info"].get("level") != "debug":
-        _log_dbt_msg(event)
+        private.log_event(event)
     node = event.get("data", {}).get("node_info", {})
     name = node.get("unique_id")
-    status = _rewrite_upstream_failure_skip_status(
-        event, name, node.get("node_status"), producer._upstream_failure_skipped_ids
-    )
-    if not is_dbt_node_status_terminal(status):
+    status = private.status_of(event, name, node.get("node_status"), producer)
+    if not private.is_terminal(status):
         return
     ti = extra_kwargs["context"]["ti"]
     if node.get("resource_type") == "test":
-        push_test_result_or_aggregate(name, status, producer.tests_per_model, producer.test_results_per_model, ti)
+        private.report_test(name, status, producer, ti)
     elif node.get("resource_type") in ("model", "snapshot"):
-        ti.xcom_push(key=get_status_xcom_key(name), value={"status": status, "outlet_uris": []})
+        ti.xcom_push(key=private.status_key(name), value={"status": status, "outlet_uris": []})
 
 
 class ModelTrigger(BaseTrigger):
@@ -260,15 +257,15 @@ class ModelTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event: the task's success or skip, or else what a worker needs to fail it or build it again."""
+        """Yield one event: the task's success, skip or final failure, or what a worker needs to fail or build it."""
         while True:
-            # The producer's state is read first: a report that is missing after the producer has ended won't come.
-            over = is_producer_task_terminated(await self._producer_state())
-            verdict = judge(
-                await self._report(get_status_xcom_key(self.node)),
-                await self._report(get_tests_status_xcom_key(self.node)) if self.has_tests else None,
+            # The state is read before the reports: one that is missing after the producer has ended won't come.
+            ended = private.has_ended(await self._producer_state())
+            verdict = verdict_on(
+                await self._report(private.status_key(self.node)),
+                await self._report(private.tests_status_key(self.node)) if self.has_tests else None,
                 has_tests=self.has_tests,
-                over=over,
+                ended=ended,
                 retried=self._ti.try_number > 1,
             )
             if verdict is not Verdict.WAIT:

@@ -8,12 +8,12 @@ import sys
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from include import build, settings
+from include import settings, transform
 
 
 def dbt_reads(uri: str) -> dict[str, str]:
     """What dbt connects with: the five values of dbt/profiles.yml, and libpq's own variables."""
-    variables = build.profile_variables(uri)
+    variables = transform.profile_variables(uri)
     return {name.removeprefix("TARGET_DB_"): value for name, value in variables.items()}
 
 

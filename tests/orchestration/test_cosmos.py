@@ -10,8 +10,8 @@ from cosmos.constants import DbtResourceType
 
 from include import settings
 from include.errors import SettingError
-from include.orchestration import connection_uri
-from include.orchestration.dbt import ModelTrigger, TargetProfile, _tests_by_model
+from include.orchestration.cosmos import ModelTrigger, TargetProfile, _tests_by_model
+from include.orchestration.defaults import connection_uri
 
 MODEL = "model.warehouse.sales_daily"
 

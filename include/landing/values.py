@@ -1,0 +1,119 @@
+"""Values of a row on their way into COPY's text format: what a contract's encoder calls for those that need more.
+
+The usual value needs none of this, see `include.landing.encoder`. A function here returns the text of a value, or
+raises RejectedValueError for one that passes the JSON schema and still fits no column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from decimal import Context, Decimal
+from typing import Any, NoReturn
+
+import orjson
+
+# Rows are encoded in this context (decimal.localcontext), so that sums of prices are exact: the largest numbers that a
+# contract's schema lets through have 38 digits before and 38 after the point, and a product of two has twice as many.
+EXACT = Context(prec=400)
+
+# Marks NULL in a line until the line is finished. A valid text holds no NUL character, so none can look like it.
+NULL = "\0null"
+
+_SPECIAL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+class RejectedValueError(Exception):
+    """A value passes the JSON schema and fits no column. Raised inside an encoder, which turns it into a Problem."""
+
+    def __init__(self, code: str, reason: str, path: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason, self.path = code, reason, path
+
+
+def reject(code: str, reason: str, path: str) -> NoReturn:
+    """Raise RejectedValueError, as one expression that generated code can call."""
+    raise RejectedValueError(code, reason, path)
+
+
+def as_integer(value: Any, path: str) -> int:
+    """Return the value as an int. JSON calls 1.0 an integer too; a float of 2**53 or more has lost digits."""
+    if isinstance(value, float) and abs(value) >= 2**53:
+        reject("range", "is too large to be read exactly", path)
+    return int(value)
+
+
+def as_date(value: str, path: str) -> str:
+    """Return the day of a date, or of a timestamp at midnight UTC."""
+    day = value[:10]
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        reject("format", "is no day of the calendar", path)
+    if len(value) > 10 and value[10:].strip("T 0:.Z+"):
+        reject("format", "is a time of the day, not a whole day", path)
+    return day
+
+
+def as_timestamp(value: str, path: str) -> str:
+    """Return a timestamp with its zone; one without a zone is UTC."""
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        reject("format", "is no time of the calendar", path)
+    if time.tzinfo is None:
+        return value + "+00"
+    if abs(time.utcoffset() or timedelta()) >= timedelta(hours=16):
+        reject("format", "has a zone that no place on earth has", path)
+    return value
+
+
+def check_fits(value: Any, precision: int, scale: int, path: str) -> None:
+    """Reject a number that numeric(precision, scale) can't hold or would round."""
+    number = Decimal(str(value))
+    if number and (number.adjusted() >= precision - scale or number != round(number, scale)):
+        reject("range", f"does not fit numeric({precision},{scale})", path)
+
+
+def json_number(value: str) -> str:
+    """Return a decimal number that arrived as text as a JSON number, which has no leading zeros."""
+    sign, digits = ("-", value[1:]) if value[0] == "-" else ("", value)
+    whole, point, decimals = digits.partition(".")
+    return f"{sign}{whole.lstrip('0') or '0'}{point}{decimals}"
+
+
+def json_text(value: Any, path: str) -> str:
+    """Return a value as JSON."""
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        reject("type", "is nested too deeply", path)
+
+
+def holds_nul(value: Any) -> bool:
+    """Return whether a JSON value holds a NUL character, which jsonb can't store, in any text or key."""
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(holds_nul(part) for part in (*value, *value.values()))
+    return isinstance(value, list) and any(holds_nul(part) for part in value)
+
+
+def escape_line(line: str, values: tuple[Any, ...], paths: Sequence[str]) -> str:
+    """Escape a row for COPY's text format: NULLs, backslashes, tabs and line ends (PostgreSQL manual, COPY).
+
+    `line` is the values joined by tabs; `paths` names each value's place in the row.
+    """
+    if "\0" in line and line.count("\0") != sum(value is NULL for value in values):
+        path = next(p for p, v in zip(paths, values, strict=True) if v is not NULL and "\0" in str(v))
+        reject("nul_character", "holds a NUL character, which text can't", path)
+    if line.count("\t") == len(values) - 1:
+        line = line.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    else:  # a value holds a tab, so the joined line can't be cut into its values again
+        line = "\t".join([escape(str(value)) for value in values])
+    return line.replace(NULL, "\\N")
+
+
+def escape(value: str) -> str:
+    """Escape one value for COPY's text format."""
+    return value.translate(_SPECIAL)

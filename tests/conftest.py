@@ -1,4 +1,4 @@
-"""What every test may use: two embedded Postgres servers, and on them a fresh source and target database a test."""
+"""What every test may use: two embedded Postgres servers, with a fresh source and target database per test."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from psycopg import sql
 
 from include.stack.local.postgres import PostgresServer, free_port
 
-# A test server may lose its data when the machine does: that is what these trade for speed.
+# Faster, at the price of lost data when the machine crashes, which a test server can afford.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _numbers = itertools.count()
 

@@ -1,4 +1,4 @@
-"""The demo's application tables: the same for the same seed; rows in them come, change and go."""
+"""The demo's application tables: the same seed gives the same rows; a change inserts, updates and deletes some."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _rows(uri: str) -> dict[str, list[tuple[Any, ...]]]:
         return {c.name: connection.execute(f"select * from {c.schema}.{c.table} order by id").fetchall() for c in OWNED}
 
 
-def test_the_same_seed_fills_the_same_rows_and_a_second_call_none(source_uri: str, target_uri: str) -> None:
+def test_same_seed_gives_same_rows_and_a_second_call_adds_none(source_uri: str, target_uri: str) -> None:
     assert make_tables(source_uri, until=UNTIL)
     assert make_tables(target_uri, until=UNTIL)
     assert not make_tables(source_uri, until=UNTIL)

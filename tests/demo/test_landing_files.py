@@ -1,4 +1,4 @@
-"""The demo's landing files: the same for the same day, free of real people, and judged as the generator says."""
+"""The demo's landing files: a day gives the same bytes each time; landing loads and rejects what the generator says."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def test_landing_makes_of_the_files_what_the_generator_says(tmp_path: Path, sour
                 counts.rows,
                 counts.loaded,
                 counts.duplicates,
-                counts.bad,
+                counts.rejected,
             )
             assert pending_files(contract, root) == []
             with psycopg.connect(source_uri) as connection:
                 stored = connection.execute(f"select count(*) from {contract.schema}.{contract.table}").fetchone()
             assert stored == (counts.loaded,)
-    assert all(counts.bad for counts in expected.values())
+    assert all(counts.rejected for counts in expected.values())

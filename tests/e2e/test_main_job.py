@@ -120,7 +120,7 @@ def test_marts_hold_what_the_demo_files_say(
             )
         }
     for dataset, counts in expected.items():
-        assert landed[dataset] == (counts.rows, counts.loaded, counts.duplicates, counts.bad), dataset
+        assert landed[dataset] == (counts.rows, counts.loaded, counts.duplicates, counts.rejected), dataset
 
     lines = [json.loads(line) for line in transactions(tmp_path / "again")]
     held = one(stack.target, "select count(*) from marts.orders_held_back")
@@ -136,7 +136,7 @@ def test_marts_hold_what_the_demo_files_say(
 
 
 def transactions(root: Path) -> Iterator[str]:
-    """The lines of the demo's transactions that are valid, by the plainest reading of the rules."""
+    """The valid lines of the demo's transactions, by a second and simpler implementation of the rules."""
     import gzip
 
     for file in sorted(root.rglob("transactions.json*")):
@@ -215,10 +215,10 @@ def test_second_run_changes_nothing_but_the_run_history(
     assert (contents(stack.source), contents(stack.target)) == before
 
 
-def test_failed_data_test_fails_the_run_with_its_own_words_and_keeps_the_marts(
+def test_failed_data_test_is_named_fails_the_run_and_keeps_the_marts(
     stack: Stack, first_run: subprocess.CompletedProcess[str]
 ) -> None:
-    """A row that no landing would have let in: its lines do not add up to its total."""
+    """The forged row is one that landing would have rejected: its lines do not add up to its total."""
     before = contents(stack.target)
     forged = """
         insert into retail.transactions
@@ -247,10 +247,10 @@ def test_failed_data_test_fails_the_run_with_its_own_words_and_keeps_the_marts(
     assert states["summary"] == "upstream_failed"
 
 
-def test_rows_that_land_while_the_warehouse_is_busy_reach_it(
+def test_rows_that_land_while_the_warehouse_is_busy_reach_the_marts(
     stack: Stack, first_run: subprocess.CompletedProcess[str]
 ) -> None:
-    """The first run ends with its landing, and leaves a warehouse run at work and another one waiting."""
+    """The first run fails in its landing, and leaves one warehouse run running and another one queued."""
     root = stack.folder / "landing"
     make_landing_files(root, days=1, until=datetime.now(UTC).date() + timedelta(days=1))
     file = root / "retail/date=2020-01-01/hour=00/products.json"

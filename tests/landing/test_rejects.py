@@ -94,7 +94,7 @@ def test_the_commands_from_dry_run_to_replay(tmp_path: Path, run, capsys: pytest
     assert '"name": null' in capsys.readouterr().out
     assert run("rejects", "replay", "retail.products") == 0
     assert (
-        f"of the rejected rows 0 are loaded now, 0 are duplicates, {expected.bad} stay rejected"
+        f"of the rejected rows 0 are loaded now, 0 are duplicates, {expected.rejected} stay rejected"
         in capsys.readouterr().out
     )
     assert run("contract", "check") == 0

@@ -1,6 +1,6 @@
-"""Tables that applications own in source_db, billing and sales, and the life in them: rows come, change and go.
+"""The tables that applications own in source_db: billing and sales. All people in them are made up.
 
-`make_tables` creates and fills them, `change_tables` is one more round of what applications do. People are made up.
+`make_tables` creates and fills them. `change_tables` inserts, updates and deletes some rows, as applications do.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ create table if not exists sales.sale (
 );
 """
 
-# Each takes the parameters rows, days and until; random() follows setseed().
+# Parameters: rows, days, until. After setseed() random() returns the same values for the same seed.
 _FILL = """
 with made as (
     insert into billing.account (email, full_name, status, created_at, updated_at)
@@ -92,9 +92,9 @@ _CHANGE = (
 
 
 def make_tables(source_uri: str, *, rows: int = 200, seed: int = 1, until: datetime | None = None) -> bool:
-    """Create the applications' tables and fill them, the year before `until` (now by default).
+    """Create the applications' tables and fill them with the rows of the year before `until` (by default now).
 
-    Returns whether they were filled: tables that hold rows already are left alone. Safe to repeat.
+    Tables that hold rows are left alone. Returns whether this call filled them. Safe to repeat.
     """
     with session(source_uri, "source_db") as connection, connection.transaction():
         lock_in_transaction(connection, "demo applications")
@@ -108,7 +108,7 @@ def make_tables(source_uri: str, *, rows: int = 200, seed: int = 1, until: datet
 
 
 def change_tables(source_uri: str, *, rows: int = 10, seed: int | None = None) -> None:
-    """Do in one transaction what the applications do in an hour: open accounts, sell, change, delete."""
+    """Insert, update and delete rows in one transaction, as the applications do in an hour."""
     with session(source_uri, "source_db") as connection, connection.transaction():
         _fill(connection, rows, 0, random.randrange(10**6) if seed is None else seed, None)  # noqa: S311
         for statement in _CHANGE:

@@ -1,8 +1,8 @@
-"""Demo landing files: a shop and a marketplace of made-up people, with some rows bad on purpose of every kind.
+"""The demo's landing files: a shop and a marketplace of made-up people, with rows of every kind that must be rejected.
 
-The same seed and the same day give the same bytes. Every day is made on its own, so that two runs whose days overlap
-agree on the days that they share. Names are common ones put together at random, addresses do not exist, e-mail
-addresses lie in the domains that are reserved for examples, phone numbers in the range kept for drama.
+The same seed and the same day give the same bytes. A day's files do not depend on other days, so two runs with
+overlapping days write the same files for them. Names are common names in random combinations. Addresses do not exist.
+E-mail addresses are in the domains reserved for examples (RFC 2606), phone numbers in the range reserved for drama.
 """
 
 from __future__ import annotations
@@ -92,24 +92,24 @@ _CATALOGUE = 40  # products that are offered every day; the last ten change thei
 
 @dataclass
 class Expected:
-    """What landing must make of a dataset's files in an empty database: loaded = rows - bad - duplicates."""
+    """What landing must make of a dataset's files in an empty database: loaded = rows - rejected - duplicates."""
 
     files: int = 0
     rows: int = 0
-    bad: int = 0
+    rejected: int = 0
     duplicates: int = 0
 
     @property
     def loaded(self) -> int:
-        return self.rows - self.bad - self.duplicates
+        return self.rows - self.rejected - self.duplicates
 
 
 def make_landing_files(
     root: Path | str, *, days: int = 3, seed: int = 1, until: date | None = None
 ) -> dict[str, Expected]:
-    """Write the files of `days` days, the last one before `until` (today by default, in UTC), below the root.
+    """Write the files of `days` days below the root. The last day is the one before `until`, by default today in UTC.
 
-    Returns what is to be expected of each dataset, <source>.<dataset>. Writing the same days again changes nothing.
+    Returns what landing must make of each dataset, by <source>.<dataset>. Writing the same days again changes nothing.
     """
     end = until or datetime.now(UTC).date()
     writer = _Writer(Path(root))
@@ -121,37 +121,37 @@ def make_landing_files(
 
 
 class _Writer:
-    """Writes files and keeps count of what landing must make of them."""
+    """Writes files and counts what landing must make of them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.expected: dict[str, Expected] = defaultdict(Expected)
         self._newest: dict[tuple[str, Any], str] = {}
 
-    def json(self, dataset: str, day: date, hour: int, rows: list[Any], bad: list[str], *, gz: bool) -> None:
-        """Write one file: valid rows with the bad lines among them."""
-        if not rows and not bad:
+    def json(self, dataset: str, day: date, hour: int, rows: list[Any], invalid: list[str], *, gz: bool) -> None:
+        """Write one file: the valid rows, with the lines to reject at random places among them."""
+        if not rows and not invalid:
             return
         key = _KEYS[dataset]
         lines = [json.dumps(row) for row in rows]
         for row, line in zip(rows, lines, strict=True):
             self._count(f"retail.{dataset}", key(row), line)
         place = random.Random(f"{dataset} {day} {hour}")  # noqa: S311
-        for line in bad:
+        for line in invalid:
             lines.insert(place.randint(0, len(lines)), line)
-            self._count_bad(f"retail.{dataset}")
+            self._count_rejected(f"retail.{dataset}")
         content = "".join(f"{line}\n" for line in lines).encode()
         name = f"retail/date={day}/hour={hour:02}/{dataset}.json" + (".gz" if gz else "")
         self.write(f"retail.{dataset}", name, gzip.compress(content, mtime=0) if gz else content)
 
-    def csv(self, dataset: str, name: str, header: list[str], rows: list[list[Any]], bad: list[list[Any]]) -> None:
+    def csv(self, dataset: str, name: str, header: list[str], rows: list[list[Any]], invalid: list[list[Any]]) -> None:
         for row in rows:
             self._count(dataset, row[0], repr(row))
-        for _ in bad:
-            self._count_bad(dataset)
+        for _ in invalid:
+            self._count_rejected(dataset)
         text = io.StringIO()
         out = csv.writer(text, delimiter=";", lineterminator="\r\n")
-        out.writerows([header, *rows[: len(rows) // 2], *bad, *rows[len(rows) // 2 :]])
+        out.writerows([header, *rows[: len(rows) // 2], *invalid, *rows[len(rows) // 2 :]])
         self.write(dataset, name, text.getvalue().encode())
 
     def write(self, dataset: str, name: str, content: bytes) -> None:
@@ -168,9 +168,9 @@ class _Writer:
         counted.duplicates += self._newest.get((dataset, key)) == row
         self._newest[dataset, key] = row
 
-    def _count_bad(self, dataset: str) -> None:
+    def _count_rejected(self, dataset: str) -> None:
         self.expected[dataset].rows += 1
-        self.expected[dataset].bad += 1
+        self.expected[dataset].rejected += 1
 
 
 _KEYS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -231,24 +231,24 @@ def _write_shop(writer: _Writer, day: date, seed: int) -> None:
         product["price"] = f"{chance.randrange(50, 9000) / 100:.2f}"
     products = [*catalogue, *(_product(day.toordinal() % 10000 * 100 + 1_000_000 + n, chance) for n in range(10))]
 
-    writer.json("products", day, 0, products, _bad_products(chance), gz=True)
+    writer.json("products", day, 0, products, _invalid_products(chance), gz=True)
     for hour in range(24):
         arrived = fresh[hour * 90 // 24 : (hour + 1) * 90 // 24]
         customers = [*returning, *arrived] if hour == 0 else list(arrived)
-        if hour == 20:  # some change, some are sent once more as they are
+        if hour == 20:  # some rows change, and some are sent again unchanged
             customers += [{**c, "city": "Newtown", "segment": "sports"} for c in fresh[:8]] + fresh[8:12]
-        bad = _bad_customers(fresh[0], chance) if hour == 9 else []
+        invalid = _invalid_customers(fresh[0], chance) if hour == 9 else []
         orders = [_transaction(day, hour, returning + fresh, products, chance) for _ in range(chance.randrange(8, 24))]
-        wrong = _bad_transactions(orders[0], chance) if hour == 11 else []
-        if hour == 15:  # its customer is one of whom nobody ever hears
+        invalid_orders = _invalid_transactions(orders[0], chance) if hour == 11 else []
+        if hour == 15:  # an order of a customer whom no file holds
             orders.append({**_transaction(day, hour, returning, products, chance), "customer_id": "999999999"})
-        half = len(orders) // 2 if hour % 6 == 3 else 0  # for some hours both spellings of the name are there
-        writer.json("customers", day, hour, customers, bad, gz=hour % 2 == 0)
-        writer.json("transactions", day, hour, orders[half:], wrong, gz=True)
+        half = len(orders) // 2 if hour % 6 == 3 else 0  # in some hours there is a .json file and a .json.gz file
+        writer.json("customers", day, hour, customers, invalid, gz=hour % 2 == 0)
+        writer.json("transactions", day, hour, orders[half:], invalid_orders, gz=True)
         writer.json("transactions", day, hour, orders[:half], [], gz=False)
     erased = [{"customer-id": fresh[20]["id"], "email": fresh[20]["email"]}, {"email": fresh[21]["email"]}]
-    bad_requests = ['{"customer-id": null, "email": null}', '{"customer-id": "1", "email": "not an address"}']
-    writer.json("erasure-requests", day, 1, erased, bad_requests, gz=day.day % 2 == 0)
+    invalid_requests = ['{"customer-id": null, "email": null}', '{"customer-id": "1", "email": "not an address"}']
+    writer.json("erasure-requests", day, 1, erased, invalid_requests, gz=day.day % 2 == 0)
 
 
 def _transaction(
@@ -273,7 +273,7 @@ def _transaction(
     }
 
 
-def _bad_customers(good: dict[str, Any], chance: random.Random) -> list[str]:
+def _invalid_customers(good: dict[str, Any], chance: random.Random) -> list[str]:
     number = f"8{chance.randrange(10**6):06}"
     rows = [
         {**good, "id": number, "first_name": None},
@@ -286,7 +286,7 @@ def _bad_customers(good: dict[str, Any], chance: random.Random) -> list[str]:
     return [*map(json.dumps, rows), '{"id": "cut off in the mid']
 
 
-def _bad_products(chance: random.Random) -> list[str]:
+def _invalid_products(chance: random.Random) -> list[str]:
     good = _product(chance.randrange(5000, 6000), chance)
     rows = [
         {**good, "price": "0.00"},
@@ -298,7 +298,7 @@ def _bad_products(chance: random.Random) -> list[str]:
     return [json.dumps(row) for row in rows]
 
 
-def _bad_transactions(good: dict[str, Any], chance: random.Random) -> list[str]:
+def _invalid_transactions(good: dict[str, Any], chance: random.Random) -> list[str]:
     number = f"{chance.getrandbits(128):032x}"
     purchases = good["purchases"]
     rows = [
@@ -315,7 +315,7 @@ def _write_events(writer: _Writer, first: date, end: date, seed: int) -> None:
     header = ["event_id", "event_type", "professional_id_anonymized", "created_at", "meta_data"]
     rows = [[n, *event] for n, event in enumerate(sorted(_events(first, end, seed), key=lambda e: (e[2], e[1])), 1)]
     good = rows[-1]
-    bad = [
+    invalid = [
         [900001, "retired", good[2], good[3], ""],
         [900002, "proposed", good[2], good[3], ""],
         [900003, "created_account", good[2], good[3], "12_dakwerken_roof-works_3.10"],
@@ -324,11 +324,11 @@ def _write_events(writer: _Writer, first: date, end: date, seed: int) -> None:
         [900006, "created_account", "one", good[3], ""],
         [900007, "created_account", good[2]],
     ]
-    writer.csv("services.events", "services/event_log.csv", header, rows, bad)
+    writer.csv("services.events", "services/event_log.csv", header, rows, invalid)
 
 
 def make_schools_file(file: Path | str, *, districts: int = 200, weeks: int = 10, seed: int = 1) -> Expected:
-    """Write the CSV of learning modalities that the demo serves over http; the same arguments give the same bytes."""
+    """Write the CSV file of learning modalities that the demo serves over http. Same arguments, same bytes."""
     path = Path(file)
     path.parent.mkdir(parents=True, exist_ok=True)
     header = (
@@ -348,13 +348,13 @@ def make_schools_file(file: Path | str, *, districts: int = 200, weeks: int = 10
                 start = (first + timedelta(weeks=week)).isoformat(timespec="milliseconds")
                 name = f'{town} "{number}" School District, {state}'
                 writer.writerow([f"{number + 100000:07}", name, start, modality, *fixed])
-        bad = [
+        invalid = [
             ["0999991", "Nowhere", "2021-08-01T00:00:00.000", "Asleep", 1, 1, "Nowhere", "AL", "10000"],
             ["0999992", "Nowhere", "2021-08-32T00:00:00.000", "Remote", 1, 1, "Nowhere", "AL", "10000"],
             ["0999993", "Nowhere", "2021-08-01T00:00:00.000", "Remote", -1, 1, "Nowhere", "AL", "10000"],
         ]
-        writer.writerows(bad)
-    return Expected(files=1, rows=districts * weeks + len(bad), bad=len(bad))
+        writer.writerows(invalid)
+    return Expected(files=1, rows=districts * weeks + len(invalid), rejected=len(invalid))
 
 
 def _events(first: date, end: date, seed: int) -> Iterator[tuple[str, int, str, str]]:

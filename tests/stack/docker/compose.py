@@ -1,7 +1,7 @@
-"""The compose model that `astro dev start` ends up with, worked out without Docker.
+"""The compose model of `astro dev start`, worked out without Docker.
 
-The Astro CLI's part is told as facts: what its compose file for Airflow 3 (CLI 1.45) gives each service. The rules by
-which Compose fills in variables and merges files are in the Compose specification; this covers what our files use.
+`astro_cli` repeats what the Astro CLI 1.45 gives each service in its compose file for Airflow 3. Compose fills in
+variables and merges files by the rules of the Compose specification; this covers the rules that our files use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `astro dev start` will start, without Docker: nothing clashes, nothing is missing, one variable moves a port."""
+"""The services of `astro dev start`, checked without Docker: nothing clashes or is missing, a variable moves a port."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_one_variable_moves_one_port(variable: str, service: str) -> None:
 
 
 @pytest.mark.parametrize(("variable", "service"), [("AIRFLOW_UI_PORT", "api-server"), ("AIRFLOW_DB_PORT", "postgres")])
-def test_airflows_ports_follow_their_variable_whatever_the_cli_publishes_beside(variable: str, service: str) -> None:
+def test_airflows_ports_follow_their_variable_beside_the_ports_of_the_cli(variable: str, service: str) -> None:
     model = merged({variable: "23456"})
     assert ("127.0.0.1", 23456) in published(model)[service]
     if service == "api-server":
@@ -67,7 +67,7 @@ def test_one_variable_changes_a_password_wherever_it_is_needed(name: str) -> Non
     assert services[f"{other}-db"]["environment"]["POSTGRES_PASSWORD"] == f"{other}_db" != old
 
 
-def test_connections_of_ones_own_win_over_the_demo_servers() -> None:
+def test_own_connections_win_over_the_demo_servers() -> None:
     mine = "postgresql://me:secret@db.example.com/shop"
     services = merged({"AIRFLOW_CONN_SOURCE_DB": mine})["services"]
     assert {services[name]["environment"]["AIRFLOW_CONN_SOURCE_DB"] for name in AIRFLOW} == {mine}
@@ -80,7 +80,7 @@ def test_links_name_the_port_that_the_ui_is_published_on() -> None:
         assert environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://api-server:8080/execution/"
 
 
-def test_airflow_finds_the_dbt_project_its_manifest_and_the_files_wherever_it_looks() -> None:
+def test_every_airflow_service_mounts_dbt_manifest_and_landing_files() -> None:
     for name in AIRFLOW:
         mounts, environment = targets(name), SERVICES[name]["environment"]
         assert mounts[f"{AIRFLOW_HOME}/dbt"] == "./dbt"
@@ -91,7 +91,7 @@ def test_airflow_finds_the_dbt_project_its_manifest_and_the_files_wherever_it_lo
         assert mounts[environment["ARCHIVE_ROOT"]] == "landing_archive"
 
 
-def test_the_image_holds_a_manifest_and_folders_of_astros_where_volumes_are_mounted() -> None:
+def test_the_image_has_a_folder_of_the_user_astro_for_every_volume() -> None:
     dockerfile = (settings.PROJECT / "Dockerfile").read_text()
     assert f"DBT_MANIFEST={AIRFLOW_HOME}/manifest/manifest.json" in dockerfile
     made = re.search(r"^RUN mkdir -p (.*?) &&", dockerfile, re.M)
@@ -133,7 +133,7 @@ DEMO_URL = "http://demo-web:8080/learning_modality.csv"
         (OWN_FILES | OWN_URL, False, OWN_URL["SCHOOLS_URL"]),
     ],
 )
-def test_the_first_start_makes_the_demo_unless_files_or_source_are_ones_own(
+def test_the_first_start_makes_the_demo_unless_files_or_source_are_the_users_own(
     variables: dict[str, str], is_demo: bool, url: str
 ) -> None:
     setup, scheduler = read_settings("setup", variables), read_settings("scheduler", variables)
@@ -150,7 +150,7 @@ def test_nothing_runs_as_root_in_the_projects_image() -> None:
     assert not [name for name, service in SERVICES.items() if "user" in service]
 
 
-def test_a_landing_folder_of_ones_own_is_mounted() -> None:
+def test_own_landing_folder_is_mounted() -> None:
     services = merged({"LANDING_ROOT": "/data/in"})["services"]
     for name in (*AIRFLOW, "setup"):
         environment, mounts = services[name]["environment"], {m["target"]: m for m in services[name]["volumes"]}
@@ -180,7 +180,7 @@ def test_every_named_volume_is_declared_and_used() -> None:
 
 def test_a_database_keeps_its_data_on_its_volume() -> None:
     for name, volume in (("source-db", "source_data"), ("target-db", "target_data")):
-        # From 18 on the official image keeps a folder a version below this one, and refuses a mount of the old one.
+        # From 18 on the official image keeps one folder per version below this one. It refuses a mount of the old one.
         assert targets(name) == {"/var/lib/postgresql": volume}
         assert SERVICES[name]["environment"]["PGDATA"] == f"/var/lib/postgresql/{settings.POSTGRES_MAJOR}/docker"
 
@@ -189,7 +189,7 @@ def test_every_service_joins_airflows_network() -> None:
     assert [name for name, service in SERVICES.items() if service["networks"] != ["airflow"]] == []
 
 
-def test_what_is_waited_for_can_come_true() -> None:
+def test_every_dependency_can_be_satisfied() -> None:
     def wait_on(name: str, above: tuple[str, ...] = ()) -> None:
         assert name not in above, f"{' waits for '.join((*above, name))}"
         for other, how in SERVICES[name]["depends_on"].items():
@@ -216,7 +216,7 @@ def test_no_migration_and_no_task_starts_before_its_database_answers() -> None:
         assert ended == {"db-migration", "setup"}, name
 
 
-def test_what_runs_on_comes_back_after_a_crash_and_what_runs_once_does_not() -> None:
+def test_services_restart_after_a_crash_except_those_that_run_once() -> None:
     once = {name for name, service in SERVICES.items() if "restart" not in service}
     assert once == {"db-migration", "setup"}
     assert {SERVICES[name]["restart"] for name in SERVICES.keys() - once} == {"unless-stopped"}
@@ -229,7 +229,7 @@ def test_memory_limits_leave_room_on_a_laptop_with_8_gib() -> None:
     assert running <= 7.0
 
 
-def test_names_do_not_confuse_the_cli_which_looks_for_its_services_by_a_part_of_theirs() -> None:
+def test_service_names_contain_no_name_of_the_clis_services() -> None:
     ours = SERVICES.keys() - {"postgres", "db-migration", *AIRFLOW}
     assert not [name for name in ours for part in ("postgres", *AIRFLOW) if part in name]
 

@@ -1,4 +1,4 @@
-"""Versions, ports, roles and settings stand once, in include/settings.py; whatever must repeat them agrees with it."""
+"""Versions, ports and roles are set in include/settings.py; each file that has to repeat them must agree with it."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def test_roles_and_databases_are_the_same_everywhere() -> None:
             assert SERVICES[service]["environment"][f"AIRFLOW_CONN_{name.upper()}"] == expected
 
 
-def test_airflow_is_set_alike_with_docker_and_without() -> None:
+def test_airflow_has_the_same_settings_with_docker_and_without() -> None:
     def choices(environment: Mapping[str, str]) -> dict[str, str]:
-        # Not where things lie, what is secret and how many tasks the machine can take, nor what the CLI decides.
+        # Not compared: paths, secrets, the number of tasks that the machine can take, and what the CLI decides.
         own = re.compile(
             r"__(CORE__(DAGS_FOLDER|FERNET_KEY|PARALLELISM)|API__(HOST|SECRET_KEY)|API_AUTH__|LOGGING__|COSMOS__CACHE_DIR)"
         )
@@ -95,7 +95,7 @@ def test_requirements_agree_with_the_constraints() -> None:
         assert constraints[name] == version, name
 
 
-def test_settings_of_the_ui_are_the_demos() -> None:
+def test_connections_of_the_ui_are_the_demos() -> None:
     ui = yaml.safe_load((PROJECT / "airflow_settings.yaml").read_text())["airflow"]
     found = {each["conn_id"]: each for each in ui["connections"]}
     for server in SERVERS.values():
@@ -139,7 +139,7 @@ def test_every_variable_of_the_compose_file_is_in_the_env_example() -> None:
     assert used <= examples, used - examples
 
 
-def test_what_must_not_reach_the_image_is_kept_away() -> None:
+def test_dockerignore_keeps_secrets_and_data_out_of_the_image() -> None:
     ignored = (PROJECT / ".dockerignore").read_text().splitlines()
     assert {".env", "airflow_settings.yaml", ".git", ".local", ".venv", "dbt/target", "dbt/logs"} <= set(ignored)
     assert "dags/" not in ignored, "`astro deploy --dags` refuses that"

@@ -1,4 +1,4 @@
-"""The local stack's promises that need no Airflow; tests/e2e runs the whole of it."""
+"""What the stack without Docker promises and a test can check without Airflow; tests/e2e runs the whole stack."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_process_with_a_reused_id_is_not_ours(component: airflow.Component) -> N
     stranger = psutil.Process()
     component.record.write_text(json.dumps({"pid": stranger.pid, "started": airflow.start_of(stranger) - 3600}))
     assert component.process() is None
-    component.stop()  # would end this test run if it took the stranger for its own
+    component.stop()  # if it took the stranger for its own, this would end the test run
     assert not component.record.exists()
 
 
@@ -60,22 +60,20 @@ def test_stop_ends_the_process_and_its_children(component: airflow.Component) ->
     assert airflow.dead_component() is None
 
 
-def test_clock_that_is_set_does_not_make_a_process_another(
+def test_setting_the_clock_does_not_lose_a_running_process(
     component: airflow.Component, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = psutil.Process()
     component.record.write_text(json.dumps({"pid": process.pid, "started": airflow.start_of(process)}))
     assert component.process() == process
-    if sys.platform == "linux":  # which keeps the moment of its boot by the clock
+    if sys.platform == "linux":  # where the time of the boot moves with the clock
         boot = psutil.boot_time()
         monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: boot + 3600)
         assert psutil.Process().create_time() == pytest.approx(process.create_time() + 3600, abs=1)
         assert component.process() == process
 
 
-def test_changed_code_of_the_triggerer_is_as_good_as_a_changed_setting(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_changed_code_of_the_triggerer_changes_the_digest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     code = tmp_path / "include" / "orchestration" / "dbt.py"
     code.parent.mkdir(parents=True)
     monkeypatch.setattr(settings, "PROJECT", tmp_path)
@@ -88,7 +86,7 @@ def test_changed_code_of_the_triggerer_is_as_good_as_a_changed_setting(
 
 
 @pytest.mark.parametrize("name", ["FIRST_RUN", "RETRY_SECONDS", "SCHOOLS_URL", "TRANSFER_MODES"])
-def test_setting_that_tasks_read_reaches_a_stack_that_runs(
+def test_changed_setting_of_tasks_reaches_a_running_stack(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     monkeypatch.setattr(airflow, "HOME", tmp_path)
@@ -99,7 +97,7 @@ def test_setting_that_tasks_read_reaches_a_stack_that_runs(
 
 
 class AnsweringApi(Api):
-    """Airflow's answers without Airflow: what it could not import, and the DAGs that it knows."""
+    """Answers as Airflow does: the files that it could not import, and the DAGs that it knows."""
 
     def __init__(self, errors: list[dict[str, str]], dags: list[str]) -> None:
         self.answers = {"import_errors": errors, "dags": [{"dag_id": dag} for dag in dags]}
@@ -110,7 +108,7 @@ class AnsweringApi(Api):
         return {key: page, "total_entries": len(self.answers[key])}
 
 
-def test_import_error_from_before_is_waited_out_and_a_new_one_fails_the_run() -> None:
+def test_old_import_error_is_waited_for_and_a_new_one_fails_the_run() -> None:
     since = datetime(2026, 1, 1, tzinfo=UTC)
     error = {"filename": "warehouse.py", "stack_trace": "SyntaxError", "timestamp": "2025-12-31T23:59:59Z"}
     dags = [f"dag_{number}" for number in range(250)]
@@ -133,7 +131,7 @@ def _local(verb: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_clean_leaves_what_is_not_the_stacks(tmp_path: Path) -> None:
+def test_clean_removes_only_the_stacks_own_files(tmp_path: Path) -> None:
     """LOCAL_ROOT may name a folder that holds other things."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "logs").mkdir()

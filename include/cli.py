@@ -11,11 +11,14 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from include import build, demo, landing, settings, transfer
+from include import build, demo, landing, settings
+from include.contracts import read_contracts
 from include.contracts.commands import add_commands as add_contract_commands
 from include.errors import WarehouseError
 from include.landing.commands import add_commands as add_landing_commands
 from include.status import format_status, read_status
+from include.transfer.commands import OwnTransfer
+from include.transfer.commands import add_commands as add_transfer_commands
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -29,7 +32,14 @@ def make_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     add_landing_commands(verbs)
     add_contract_commands(verbs, lambda source_uri: [partial(landing.check_contracts, source_uri=source_uri)])
-    transfer.add_commands(verbs)
+    own = OwnTransfer(
+        source_uri=partial(settings.connection_uri, "source_db"),
+        target_uri=partial(settings.connection_uri, "target_db"),
+        tables=lambda: sorted({f"{contract.source}.*" for contract in read_contracts()}),
+        schema_prefix="raw_",
+        modes=settings.TRANSFER_MODES,
+    )
+    add_transfer_commands(verbs, own)
     build.add_commands(verbs)
     demo.add_commands(verbs)
     status = verbs.add_parser(

@@ -4,9 +4,15 @@ It knows nothing of this project's datasets, needs nothing installed in the sour
 """
 
 from include.transfer.audit import ensure_audit
-from include.transfer.cli import add_commands
+from include.transfer.model import (
+    SnapshotLostError,
+    TablePlan,
+    TransferError,
+    TransferInterruptedError,
+    TransferRefusedError,
+    TransferResult,
+)
 from include.transfer.move import transfer_table
-from include.transfer.names import SnapshotLostError, TablePlan, TransferError, TransferResult
 from include.transfer.planning import plan, read_modes
 from include.transfer.snapshot import held_snapshot, hold_snapshot, release_snapshot, shared_snapshot
 
@@ -14,8 +20,9 @@ __all__ = [
     "SnapshotLostError",
     "TablePlan",
     "TransferError",
+    "TransferInterruptedError",
+    "TransferRefusedError",
     "TransferResult",
-    "add_commands",
     "ensure_audit",
     "held_snapshot",
     "hold_snapshot",

@@ -14,7 +14,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from include.postgres import Connection, lock_in_transaction, query, safe_message
-from include.transfer.names import TransferRefusedError, TransferResult
+from include.transfer.model import TransferRefusedError, TransferResult
 
 SCHEMA = "transfer"
 

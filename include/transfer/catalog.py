@@ -12,7 +12,7 @@ from typing import Any
 from psycopg import sql
 
 from include.postgres import Connection, query
-from include.transfer.names import TableName
+from include.transfer.model import TableName
 
 
 @dataclass(frozen=True)

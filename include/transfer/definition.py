@@ -21,7 +21,7 @@ from psycopg import sql
 
 from include.postgres import Connection, lock_in_transaction, query, safe_message, scalar
 from include.transfer.catalog import Constraint, Index, Table
-from include.transfer.names import TableName, TransferRefusedError
+from include.transfer.model import TableName, TransferRefusedError
 
 _COLLATION = """
 select from pg_collation c join pg_namespace n on n.oid = c.collnamespace

@@ -12,12 +12,10 @@ from psycopg import sql
 
 from include.errors import WarehouseError
 from include.postgres import Connection, lock_in_transaction, query, safe_message, scalar
-from include.transfer import append, audit, compare, refresh, statistics, verification
+from include.transfer import audit, statistics, verification
 from include.transfer.catalog import Table, describe, emptied_since, find_table
-from include.transfer.changes import find_changes
 from include.transfer.definition import advance_sequences, ensure_schema
-from include.transfer.fingerprint import hashes_agree
-from include.transfer.names import (
+from include.transfer.model import (
     Mode,
     TableName,
     TablePlan,
@@ -27,6 +25,9 @@ from include.transfer.names import (
     TransferResult,
     as_transfer_error,
 )
+from include.transfer.modes import append, full, key
+from include.transfer.row_hash import hashes_agree
+from include.transfer.schema_changes import find_changes
 from include.transfer.session import connect, reading, sibling
 from include.transfer.stream import Progress
 from include.transfer.types import ensure_types
@@ -110,7 +111,7 @@ def _move(
         covered = moment.condition if moment is not None else None
         with target.transaction():
             _lock_out_other_runs(target, plan.target)
-            refresh.sweep(target, name)
+            full.sweep(target, name)
             known = audit.standing(target, plan.target)
             existing = _existing(target, source, name)
             outcome: Outcome | None = None
@@ -131,7 +132,7 @@ def _move(
                         # a key or check that the source no longer has, or a table that is published without a key
                         notes.append(f"refreshed in full: the target refuses the changes: {safe_message(error)}")
             if outcome is None:
-                loaded = refresh.load(source, target, table, name, existing, covered, progress)
+                loaded = full.load(source, target, table, name, existing, covered, progress)
                 done = (loaded.rows, loaded.rows, loaded.bytes)
                 outcome = Outcome("full", *done, notes=loaded.notes, stores=loaded.stores, known=loaded.known)
             outcome.notes[:0] = type_notes + notes
@@ -146,10 +147,10 @@ def _move(
                 )
             advance_sequences(source, target, outcome.stores or [name], name, table)
             if outcome.stores and existing is None:
-                refresh.attach(target, name, outcome.stores)
+                full.attach(target, name, outcome.stores)
             elif outcome.stores and existing is not None:
                 _flush(target)
-                outcome.notes += refresh.switch(target, name, existing, outcome.stores)
+                outcome.notes += full.switch(target, name, existing, outcome.stores)
             result = TransferResult(
                 source=plan.source,
                 target=plan.target,
@@ -239,7 +240,7 @@ def _bring_up_to_date(
         return "the table no longer has a key"
     if not hashes_agree(source, target):
         return "the servers' hashes differ"
-    compared = compare.bring_up_to_date(source, target, table, existing, max(table.rows, known.rows), progress)
+    compared = key.bring_up_to_date(source, target, table, existing, max(table.rows, known.rows), progress)
     if isinstance(compared, str):
         return compared
     return Outcome("key", compared.rows, compared.changed, compared.bytes)

@@ -11,7 +11,7 @@ import psycopg
 from include.postgres import Connection, is_transient, query, safe_message
 from include.transfer.audit import SCHEMA
 from include.transfer.catalog import Table, describe, list_tables
-from include.transfer.names import Mode, TableName, TablePlan, TransferInterruptedError, TransferRefusedError
+from include.transfer.model import Mode, TableName, TablePlan, TransferInterruptedError, TransferRefusedError
 from include.transfer.session import connect, reading
 
 _LONGEST_NAME = 63  # bytes; Postgres cuts longer ones without an error

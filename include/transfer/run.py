@@ -12,13 +12,14 @@ import psycopg
 
 from include.errors import WarehouseError
 from include.postgres import Connection
+from include.transfer.model import TablePlan, TransferError, TransferInterruptedError, TransferResult, as_transfer_error
 from include.transfer.move import move_table
-from include.transfer.names import TablePlan, TransferError, TransferInterruptedError, TransferResult, as_transfer_error
 from include.transfer.session import connect
 from include.transfer.snapshot import held_snapshot
 
 Report = Callable[[TablePlan, int, int], None]  # a table, and rows and bytes that have just travelled
-Done = Callable[[TablePlan, TransferResult | TransferError], None]
+Outcome = TransferResult | TransferError
+Done = Callable[[TablePlan, Outcome], None]
 
 
 def run_transfer(
@@ -31,7 +32,7 @@ def run_transfer(
     verify: bool = False,
     report: Report = lambda plan, rows, size: None,
     done: Done = lambda plan, outcome: None,
-) -> list[tuple[TablePlan, TransferResult | TransferError]]:
+) -> list[tuple[TablePlan, Outcome]]:
     """Move the tables, `jobs` at a time, and return what became of each. One table's failure stops no other.
 
     Raises ConnectionFailedError when the source can't be reached at the start. What interrupts it (KeyboardInterrupt,
@@ -46,7 +47,7 @@ def run_transfer(
             raise TransferInterruptedError(f"{plan.source}: stopped")
         report(plan, rows, size)
 
-    def move(plan: TablePlan) -> TransferResult | TransferError:
+    def move(plan: TablePlan) -> Outcome:
         try:
             pair: tuple[Connection, Connection] | None = getattr(opened, "pair", None)
             if pair is None or any(c.closed or c.broken for c in pair):

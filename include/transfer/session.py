@@ -11,7 +11,7 @@ from psycopg import sql
 
 from include import postgres
 from include.postgres import Connection, safe_message
-from include.transfer.names import SnapshotLostError
+from include.transfer.model import SnapshotLostError
 
 # Text forms must agree between servers; nothing may time a long read out; a dead client must be noticed in a minute.
 # With row_security off, a policy that would hide rows from this user is an error instead of a partial copy. Who waited

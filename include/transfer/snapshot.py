@@ -27,8 +27,8 @@ import psycopg
 
 from include.postgres import Connection, query, safe_message, scalar
 from include.transfer.audit import ensure_audit, finished, snapshot_of
+from include.transfer.model import SnapshotLostError, TablePlan, TransferInterruptedError
 from include.transfer.move import move_table
-from include.transfer.names import SnapshotLostError, TablePlan, TransferInterruptedError
 from include.transfer.session import connect, reading
 
 _HEARTBEAT = 1.0  # seconds

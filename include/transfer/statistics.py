@@ -14,7 +14,7 @@ from psycopg import sql
 
 from include.postgres import Connection, query, scalar
 from include.transfer.catalog import Table
-from include.transfer.names import TableName
+from include.transfer.model import TableName
 
 _WORTH_IT = 8 * 1024 * 1024  # bytes of a table from which on ANALYZE costs more than asking both servers
 

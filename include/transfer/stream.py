@@ -18,7 +18,7 @@ from psycopg.pq import ExecStatus
 
 from include.postgres import Connection
 from include.transfer.catalog import Table
-from include.transfer.names import TableName, TransferInterruptedError
+from include.transfer.model import TableName, TransferInterruptedError
 
 BATCH = 256 * 1024
 

@@ -14,7 +14,7 @@ from psycopg import sql
 from include.postgres import Connection, lock_in_transaction, query, scalar
 from include.transfer.catalog import Table
 from include.transfer.definition import attempt, ensure_schema
-from include.transfer.names import TransferRefusedError
+from include.transfer.model import TransferRefusedError
 
 _BUILT_IN = ("pg_catalog", "information_schema")
 

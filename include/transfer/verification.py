@@ -5,12 +5,12 @@ from __future__ import annotations
 from psycopg import sql
 
 from include.postgres import Connection
-from include.transfer.both import ask_both
 from include.transfer.catalog import Table
 from include.transfer.definition import everything
-from include.transfer.fingerprint import hashes_agree, row_hash
-from include.transfer.names import TableName, TransferRefusedError
+from include.transfer.model import TableName, TransferRefusedError
+from include.transfer.row_hash import hashes_agree, row_hash
 from include.transfer.session import older_version
+from include.transfer.side_by_side import ask_both
 
 _COLUMNS_A_QUERY = 200
 

@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 
 from include.postgres import Connection, query
-from include.transfer.names import TableName, TransferRefusedError
+from include.transfer.model import TableName, TransferRefusedError
 
 _VIEWS = """
 with recursive above(oid, depth) as (

@@ -136,7 +136,7 @@ class Bench:
         )
 
     def ours(self, *options: str) -> list[str]:
-        command = [sys.executable, "-m", "include.transfer", "--source", self.source, "--target", self.target]
+        command = [sys.executable, "-m", "include", "transfer", "--source", self.source, "--target", self.target]
         return [*command, *(options or ("--tables", "public.lineitem"))]
 
     def compare(self, what: str, command: Sequence[str] | str, before: Callable[[], None], base: float) -> float:

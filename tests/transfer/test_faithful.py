@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from include.transfer.catalog import describe, find_table
-from include.transfer.fingerprint import row_hash
-from include.transfer.names import TableName
+from include.transfer.model import TableName
+from include.transfer.row_hash import row_hash
 from include.transfer.session import connect
 from tests.transfer.conftest import execute, move, rows, texts
 

@@ -11,8 +11,9 @@ import psycopg
 import pytest
 
 from include.local.postgres import PostgresServer
-from include.transfer import TransferError, plan, refresh, statistics, transfer_table
+from include.transfer import TransferError, plan, statistics, transfer_table
 from include.transfer.catalog import describe, list_tables
+from include.transfer.modes import full
 from include.transfer.move import move_table
 from include.transfer.session import connect
 from tests.transfer.conftest import execute, move, rows, texts
@@ -215,7 +216,7 @@ def test_a_view_with_a_transaction_id_of_its_own_moves_again(source_uri: str, ta
 def test_a_table_in_several_ranges_stays_one_table(
     source_uri: str, target_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refresh, "_LEAST_RANGE", 64 * 1024)
+    monkeypatch.setattr(full, "_LEAST_RANGE", 64 * 1024)
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     execute(
         source_uri,
@@ -326,9 +327,9 @@ def test_statistics_that_the_source_can_not_have_are_gathered(
 def test_a_table_that_is_written_anew_between_two_ranges_does_not_arrive_torn(
     source_uri: str, target_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refresh, "_LEAST_RANGE", 64 * 1024)
+    monkeypatch.setattr(full, "_LEAST_RANGE", 64 * 1024)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(refresh, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))  # one range after the other
+    monkeypatch.setattr(full, "ThreadPoolExecutor", lambda _: ThreadPoolExecutor(1))  # one range after the other
     execute(
         source_uri,
         "create table item (id bigint primary key, name text)",

@@ -49,7 +49,7 @@ from include.transfer import statistics
 from include.transfer.audit import SCHEMA
 from include.transfer.catalog import Column, Constraint, Table, describe, find_table
 from include.transfer.definition import add_constraint, add_index, add_keys_and_indexes, create_table
-from include.transfer.names import TableName, TransferInterruptedError, TransferRefusedError
+from include.transfer.model import TableName, TransferInterruptedError, TransferRefusedError
 from include.transfer.session import reading, sibling
 from include.transfer.stream import Progress, copy_statements, pump
 from include.transfer.views import run_all, take_down

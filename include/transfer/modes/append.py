@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from include.postgres import Connection, query
-from include.transfer.both import ask_both
 from include.transfer.catalog import Table
+from include.transfer.side_by_side import ask_both
 from include.transfer.stream import Progress, copy_statements, pump
 
 

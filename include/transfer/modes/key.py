@@ -25,10 +25,10 @@ from typing import Any
 from psycopg import sql
 
 from include.postgres import Connection, query
-from include.transfer.both import Reading, side_by_side
 from include.transfer.catalog import Table
-from include.transfer.fingerprint import row_hash
+from include.transfer.row_hash import row_hash
 from include.transfer.session import older_version
+from include.transfer.side_by_side import Reading, side_by_side
 from include.transfer.stream import Progress, copy_statements, pump
 
 _ROWS_A_RANGE = 10

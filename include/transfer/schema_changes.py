@@ -12,7 +12,7 @@ from psycopg import sql
 from include.postgres import Connection
 from include.transfer.audit import SCHEMA, Standing
 from include.transfer.catalog import Column, Table
-from include.transfer.names import TransferRefusedError
+from include.transfer.model import TransferRefusedError
 
 # Every value of the left type is one of each right type. Lengths and precisions are compared apart.
 _WIDER = {

@@ -1,4 +1,4 @@
-"""All tables of a run, several at once, at one moment of the source."""
+"""All tables of a run, several at once, at one snapshot of the source."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import psycopg
 from include.errors import WarehouseError
 from include.postgres import Connection
 from include.transfer.model import TablePlan, TransferError, TransferInterruptedError, TransferResult, as_transfer_error
-from include.transfer.move import move_table
+from include.transfer.move import Move, move_table
 from include.transfer.session import connect
 from include.transfer.snapshot import held_snapshot
 
-Report = Callable[[TablePlan, int, int], None]  # a table, and rows and bytes that have just travelled
 Outcome = TransferResult | TransferError
+Report = Callable[[TablePlan, int, int], None]  # called with a table, and rows and bytes of it that were just sent
 Done = Callable[[TablePlan, Outcome], None]
 
 
@@ -35,11 +35,12 @@ def run_transfer(
 ) -> list[tuple[TablePlan, Outcome]]:
     """Move the tables, `jobs` at a time, and return what became of each. One table's failure stops no other.
 
-    Raises ConnectionFailedError when the source can't be reached at the start. What interrupts it (KeyboardInterrupt,
-    an error of `done`) ends the tables under way as well: they keep their old rows.
+    Raises ConnectionFailedError when the source can't be reached at the start. A bug met by one table is raised when
+    the others are done. What interrupts the run (KeyboardInterrupt, an error of `done`) ends the tables under way as
+    well: they keep their old rows.
     """
     connections: list[Connection] = []
-    opened = threading.local()
+    own = threading.local()  # each thread keeps one pair of connections for all its tables
     stopped = threading.Event()
 
     def progress(plan: TablePlan, rows: int, size: int) -> None:
@@ -49,30 +50,28 @@ def run_transfer(
 
     def move(plan: TablePlan) -> Outcome:
         try:
-            pair: tuple[Connection, Connection] | None = getattr(opened, "pair", None)
+            pair: tuple[Connection, Connection] | None = getattr(own, "pair", None)
             if pair is None or any(c.closed or c.broken for c in pair):
-                pair = opened.pair = (connect(source_uri, "source"), connect(target_uri, "target"))
+                pair = own.pair = (connect(source_uri, "source"), connect(target_uri, "target"))
                 connections.extend(pair)
-            return move_table(
-                *pair,
-                plan,
-                run_id=run_id,
-                snapshot=snapshot,
-                verify=verify,
-                progress=partial(progress, plan),
-            )
+            return move_table(Move(*pair, plan, run_id, snapshot, verify, partial(progress, plan)))
         except TransferError as error:
             return error
         except WarehouseError as error:  # a server that can't be reached
             return as_transfer_error(error, plan.source, plan.target)
 
-    outcomes = []
+    outcomes: list[tuple[TablePlan, Outcome]] = []
+    bugs: list[BaseException] = []
     with held_snapshot(source_uri) as snapshot:
         try:
             with ThreadPoolExecutor(max_workers=max(1, min(jobs, len(plans)))) as pool:
                 moves = {pool.submit(move, plan): plan for plan in plans}
                 try:
                     for each in as_completed(moves):
+                        bug = each.exception()
+                        if bug is not None:
+                            bugs.append(bug)
+                            continue
                         outcomes.append((moves[each], each.result()))
                         done(*outcomes[-1])
                 except BaseException:
@@ -85,4 +84,6 @@ def run_transfer(
         finally:
             for connection in connections:
                 connection.close()
+    if bugs:
+        raise bugs[0]
     return outcomes

@@ -119,7 +119,7 @@ def test_rows_that_the_moment_no_longer_shows_are_not_taken_for_deleted(
     with held_snapshot(source_uri) as snapshot:
         [t] = plan(source_uri, target_uri)
         execute(source_uri, statement)
-        with pytest.raises(TransferError, match=r"t: public.t.* since the moment .*: start the run again"):
+        with pytest.raises(TransferError, match=r"t: public.t.* since the snapshot .*: start the run again"):
             transfer_table(source_uri, target_uri, t, run_id="late", snapshot=snapshot)
     assert rows(target_uri, "select count(*) from t where v = 'old'") == [(99,)]
     move(source_uri, target_uri, include=["public.t"])
@@ -141,7 +141,7 @@ def test_a_key_dropped_since_the_moment_is_told(source_uri: str, target_uri: str
     with held_snapshot(source_uri) as snapshot:
         [t] = plan(source_uri, target_uri)
         execute(source_uri, "alter table t drop constraint t_pkey")
-        with pytest.raises(TransferError, match="its definition was changed in the source since the moment"):
+        with pytest.raises(TransferError, match="its definition was changed in the source since the snapshot"):
             transfer_table(source_uri, target_uri, t, run_id="late", snapshot=snapshot)
 
 

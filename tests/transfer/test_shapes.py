@@ -14,7 +14,7 @@ from include.local.postgres import PostgresServer
 from include.transfer import TransferError, plan, statistics, transfer_table
 from include.transfer.catalog import describe, list_tables
 from include.transfer.modes import full
-from include.transfer.move import move_table
+from include.transfer.move import Move, move_table
 from include.transfer.session import connect
 from tests.transfer.conftest import execute, move, rows, texts
 
@@ -354,7 +354,7 @@ def test_a_table_that_is_written_anew_between_two_ranges_does_not_arrive_torn(
                     time.sleep(0.01)
 
         with pytest.raises(TransferError, match=r"item: VACUUM FULL, CLUSTER or the like .*: run it again"):
-            move_table(source, target, item, run_id="torn", progress=progress)
+            move_table(Move(source, target, item, "torn", progress=progress))
         begun[0].result()
     move(source_uri, target_uri)
     assert texts(source_uri, "item") == texts(target_uri, "item")

@@ -1,7 +1,13 @@
-"""Rows that were committed since the last snapshot, told by the column that holds their transaction's id.
+"""Mode `append`: rows that were committed since the last run, found by the column that holds their transaction's id.
 
-The watermark is a whole pg_snapshot, not a highest value: a row travels when its transaction was invisible to the last
-snapshot, however old its id. So a transaction that was open during the last read is not lost, and none comes twice.
+The watermark is a whole pg_snapshot, not a highest value. A row travels when its transaction was invisible to the last
+run's snapshot, however old its id. So nothing is lost to a transaction that was open during the last run, and no row
+comes twice. An example, with the watermark 101:104:101 (all before 101 had ended, 101 was open, 104 was not begun):
+
+    a row of 99    the last run has read it
+    a row of 101   was open during the last run; it travels now, although rows of 103 have travelled before
+    a row of 103   had committed; the last run has read it
+    a row of 104   began after the last run; it travels now
 """
 
 from __future__ import annotations
@@ -12,73 +18,71 @@ from psycopg import sql
 
 from include.postgres import Connection, query
 from include.transfer.catalog import Table
+from include.transfer.model import FullRefreshNeededError, Moved
 from include.transfer.side_by_side import ask_both
-from include.transfer.stream import Progress, copy_statements, pump
+from include.transfer.stream import copy_statements, pump
+from include.transfer.table_pair import TablePair
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A snapshot of the source: what it covers, as a watermark to keep, and the rows it shows but doesn't cover."""
+class SnapshotWatermark:
+    """How far a run reads: its snapshot of the source, as a watermark for the next run."""
 
-    watermark: str
-    before: str  # transactions from this one on are not covered, or wrote on another server
-    condition: sql.Composed | None  # for the rows that it covers; None when those are all that it shows
+    text: str  # a pg_snapshot: xmin:xmax:transactions that are open between them
+    end: str  # the first transaction id that is not covered; rows from there on were written later or elsewhere
+    covered: sql.Composed | None  # the condition for rows that it covers, None where it covers all that one sees
 
 
-def current_moment(source: Connection, column: str) -> Moment:
-    """Return the open snapshot of the source; `column` holds the rows' transactions.
+def current_watermark(source: Connection, column: str) -> SnapshotWatermark:
+    """Return the open snapshot of the source as a watermark; `column` holds the transaction ids of the rows.
 
-    A hot standby doesn't list the transactions that run on its primary, so there only what ended before the oldest of
-    them counts as seen. Rows of transactions that this server has yet to number were written on another one, before a
-    dump was restored here: they count as seen, and as rows of long ago.
+    A restored dump holds rows whose transaction ids this server has yet to assign. They count as covered, and as
+    written long ago, like rows without an id.
     """
-    [(snapshot, standby)] = query(source, "select pg_current_snapshot()::text, pg_is_in_recovery()")
-    oldest, unborn, _ = snapshot.split(":")
-    if not standby:
-        return Moment(snapshot, unborn, None)
-    condition = sql.SQL("({0} < {1}::xid8 or {0} >= {2}::xid8) is not false").format(
-        sql.Identifier(column), sql.Literal(oldest), sql.Literal(unborn)
+    [(snapshot, is_standby)] = query(source, "select pg_current_snapshot()::text, pg_is_in_recovery()")
+    oldest_open, next_id, _ = snapshot.split(":")
+    if not is_standby:
+        return SnapshotWatermark(snapshot, next_id, None)
+    # A hot standby doesn't know which transactions are open on its primary. So only what is older than the oldest of
+    # them counts as covered; the rest, some of which one sees already, waits for the next run.
+    covered = sql.SQL("({0} < {1}::xid8 or {0} >= {2}::xid8) is not false").format(
+        sql.Identifier(column), sql.Literal(oldest_open), sql.Literal(next_id)
     )
-    return Moment(f"{oldest}:{oldest}:", oldest, condition)
+    return SnapshotWatermark(f"{oldest_open}:{oldest_open}:", oldest_open, covered)
 
 
-def committed_between(column: str, old: str, moment: Moment) -> sql.Composed:
-    """Return the condition for rows that the moment covers and the watermark `old` did not."""
+def committed_between(column: str, last: str, watermark: SnapshotWatermark) -> sql.Composed:
+    """Return the condition for rows that the watermark covers and the last run's watermark did not."""
+    # the first comparison is implied by the third; it is the one that an index or a scan decides cheaply
     return sql.SQL("{0} >= {1}::xid8 and {0} < {2}::xid8 and not pg_visible_in_snapshot({0}, {3}::pg_snapshot)").format(
-        sql.Identifier(column), sql.Literal(old.split(":")[0]), sql.Literal(moment.before), sql.Literal(old)
+        sql.Identifier(column), sql.Literal(last.split(":")[0]), sql.Literal(watermark.end), sql.Literal(last)
     )
 
 
-def bring_up_to_date(
-    source: Connection,
-    target: Connection,
-    table: Table,
-    existing: Table,
-    old: str,
-    moment: Moment,
-    progress: Progress,
-) -> tuple[int, int, int] | None:
-    """Add what was committed between a watermark and a moment; return rows in the target, rows added and bytes.
+def bring_up_to_date(pair: TablePair, existing: Table, last: str, watermark: SnapshotWatermark) -> Moved:
+    """Add the rows that were committed between the last run's watermark and this one.
 
-    Both sides count all their rows, and the source's scan for that also tells from which place on the new ones lie,
-    which is near the end of an append-only table. Returns None when the counts differ afterwards: then rows were
-    deleted, or written with another transaction's id.
+    Raises FullRefreshNeededError when the sides have different counts afterwards: then rows were deleted, or written
+    with the id of another transaction.
     """
-    new = committed_between(table.xid_column, old, moment)
-    covered = sql.SQL("") if moment.condition is None else sql.SQL(" where {}").format(moment.condition)
+    new = committed_between(pair.table.xid_column, last, watermark)
+    covered = sql.SQL("") if watermark.covered is None else sql.SQL(" where {}").format(watermark.covered)
+    # Both sides have to count all their rows anyway. The same scan of the source gives the least ctid of a new row;
+    # new rows lie at the end of an append-only table, so the COPY that follows reads little more than them.
     (in_source, first), (in_target,) = ask_both(
-        source,
+        pair.source,
         sql.SQL("select count(*), (min(ctid) filter (where {}))::text from {}{}").format(
-            new, table.name.identifier, covered
+            new, pair.table.name.identifier, covered
         ),
-        target,
+        pair.target,
         sql.SQL("select count(*) from {}").format(existing.name.identifier),
     )
     added, size = 0, 0
     if first is not None:
-        store = existing.stores[0] if existing.stores else existing.name
-        behind = sql.SQL("ctid >= {}::tid and {}").format(sql.Literal(first), new)
-        out, into = copy_statements(table, store, behind)
-        added, size = pump(source, out, target, into, progress)
-    rows = in_target + added
-    return (rows, added, size) if rows == in_source else None
+        into = existing.child_tables[0] if existing.child_tables else existing.name
+        from_first = sql.SQL("ctid >= {}::tid and {}").format(sql.Literal(first), new)
+        copy_to, copy_from = copy_statements(pair.table, into, from_first)
+        added, size = pump(pair.source, copy_to, pair.target, copy_from, pair.progress)
+    if in_target + added != in_source:
+        raise FullRefreshNeededError("rows were deleted or changed since the last run")
+    return Moved(in_source, added, size)

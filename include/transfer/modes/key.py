@@ -1,15 +1,24 @@
-"""Changed, new and deleted rows of a table with a key, found by hashes that each server computes of its own rows.
+"""Mode `key`: rows that were changed, added or deleted, found by hashes that each server computes of its own rows.
 
-Rows fall into ranges of about ten by their key, and of every range both sides give one number, the XOR of its rows'
-hashes. Where the numbers differ, both sides give the hash of each row and its place; what only the source
-has is fetched from its place there, what only the target has is deleted at its place here. So one scan of each side,
-the ranges (0.8 bytes a row) and the hashes of the ranges that differ travel, and then the changed rows themselves.
+The field calls it a hash comparison by key ranges. An example, with ranges of ten keys; since the last run row 17 was
+updated and row 33 deleted in the source:
 
-Ten rows a range is where the ranges' and the rows' hashes cost the fewest bytes together when 1% of the rows changed.
-A range is a stretch of the key's first column where that is an integer: rows that lie together then fall into the same
-range, and grouping 3 million of them takes 0.9 s. The few ranges that differ are found by the key's index then, without
-a second scan. Otherwise a range is a part of the hashes of the key, which suits every type and distribution but touches
-memory at random: 2.4 s.
+    1. Both sides group their rows by range and give the XOR of the rows' hashes.
+
+           range       0        1        2        3
+           source   a3...    5f...    77...    c0...
+           target   a3...    91...    77...    2e...        ranges 1 and 3 differ
+
+    2. Both sides give hash and ctid (the place in the table's file) of each row in the ranges that differ.
+
+           source   range 1: 8e... at (4,2)                 row 17, as it is now
+           target   range 1: d2... at (9,1)                 row 17, as it was
+                    range 3: 40... at (9,7)                 row 33
+
+    3. The target deletes the rows at (9,1) and (9,7), and the row at (4,2) is copied from the source.
+
+So one scan of each side, 0.8 bytes per row for the ranges, the hashes of the ranges that differ, and the changed rows
+themselves. See `row_hash` for the hashes and `key_ranges` for the ranges.
 """
 
 from __future__ import annotations
@@ -19,282 +28,209 @@ import struct
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 from psycopg import sql
 
-from include.postgres import Connection, query
+from include.postgres import query
 from include.transfer.catalog import Table
+from include.transfer.key_ranges import Ranges, choose_ranges
+from include.transfer.model import FullRefreshNeededError, Moved
 from include.transfer.row_hash import row_hash
 from include.transfer.session import older_version
-from include.transfer.side_by_side import Reading, side_by_side
-from include.transfer.stream import Progress, copy_statements, pump
+from include.transfer.side_by_side import RowReader, merge_by_first_column
+from include.transfer.stream import copy_statements, pump
+from include.transfer.table_pair import TablePair
 
-_ROWS_A_RANGE = 10
-_RANGES_A_CHUNK = 1024  # ranges that travel as one value, a power of two
-_TOO_MANY = 0.8  # share of ranges that differ from which on a full refresh is cheaper
-_FEW, _FEW_IN_ORDER = 0.005, 0.1  # share up to which the index is cheaper than a scan, the latter when rows lie by key
-_MOST_RANGES = 2**31  # their numbers are integers
-_FETCH = 20_000  # rows deleted or fetched by one statement
+_RANGES_PER_CHUNK = 1024  # ranges that travel as one value, a power of two
+_MOST_DIFFERING = 0.8  # share of the ranges from which on a full refresh is cheaper
+_ROWS_PER_STATEMENT = 20_000  # deleted or fetched by their ctids
+_THIS_MACHINE = ("", "localhost", "127.0.0.1", "::1")
 
-_HERE = ("", "localhost", "127.0.0.1", "::1")
+# Materialized: the few chunks are sorted when they are made. Otherwise the planner would sort all rows before.
+_SORTED = sql.SQL("with chunks as materialized ({}) select * from chunks order by chunk")
 
-# the chunks are sorted when they are made, or the planner would sort all rows
-_IN_ORDER = sql.SQL("with chunks as materialized ({}) select * from chunks order by chunk")
-# a range's number within its chunk takes the place of the hash's last bits
-_RANGES = sql.SQL(
+# Step 1, 8 bytes per range: the hash, in whose last bits stands the range's number within its chunk.
+_RANGE_HASHES = sql.SQL(
     "select number / {chunk} as chunk, sum(rows)::bigint,"
     " string_agg(int8send((hash & -{chunk}) | (number % {chunk})), ''::bytea)"
     " from (select {number} as number, bit_xor({row}) as hash, count(*) as rows from {table} group by 1) ranges"
     " group by 1"
 )
-_ROWS_BY_SCAN = sql.SQL(
+# Step 2, 14 bytes per row: the hash and the ctid (4 bytes of block, 2 of line).
+_ROW_HASHES_BY_SCAN = sql.SQL(
     "select number / {chunk} as chunk, string_agg(int8send(hash) || tidsend(ctid), ''::bytea)"
     " from (select {number} as number, {row} as hash, ctid from {table}"
     " where {number} = any({numbers}::int[])) differing group by 1"
 )
-# offset 0: each stretch is looked up by itself, whatever the planner, which takes it for long, would rather do
-_ROWS_BY_INDEX = sql.SQL(
+# OFFSET 0 is an optimisation fence: it forces one index lookup per range. The planner overestimates how many rows are
+# in a range, and would rather scan the table.
+_ROW_HASHES_BY_INDEX = sql.SQL(
     "select number / {chunk} as chunk, string_agg(int8send(hash) || tidsend(ctid), ''::bytea)"
-    " from unnest({lows}::bigint[], {highs}::bigint[]) stretch(low, high), lateral (select {number} as number,"
-    " {row} as hash, ctid from {table} stored where {column} between stretch.low and stretch.high offset 0) differing"
+    " from unnest({lows}::bigint[], {highs}::bigint[]) bounds(low, high), lateral (select {number} as number,"
+    " {row} as hash, ctid from {table} stored where {column} between bounds.low and bounds.high offset 0) differing"
     " group by 1"
 )
 
 
-@dataclass(frozen=True)
-class Ranges:
-    """How rows fall into ranges: the SQL of a row's range number, an int, and what an integer key adds to it."""
-
-    number: sql.Composable
-    column: sql.Identifier | None = None  # of which a range is a stretch
-    width: int = 1
-    first: int = 0  # the column's values by the width, of range 0
-    few: float = 0.0  # share of the ranges up to which their rows are cheaper to find by the key's index
-
-    def stretch(self, number: int) -> tuple[int, int]:
-        """Return the least and the greatest value in a range. Around 0 it is wider, since division rounds to zero."""
-        place = number + self.first
-        low = place * self.width if place > 0 else (place - 1) * self.width + 1
-        high = (place + 1) * self.width - 1 if place >= 0 else place * self.width
-        return max(low, -(2**63)), min(high, 2**63 - 1)
-
-
 @dataclass
-class Compared:
-    """What a comparison did."""
-
-    rows: int  # in the target afterwards
-    changed: int  # new, changed and deleted rows, a changed one counted once on each side it was found
-    bytes: int  # that came from the source
-
-
-@dataclass
-class Rows:
-    """Rows of one side: their hashes, and their places in the table's file (block and line)."""
+class _Rows:
+    """Rows of one side: their hashes, and their ctids as block * 2^16 + line. Fourteen bytes per row."""
 
     hashes: array[int] = field(default_factory=lambda: array("q"))
-    places: array[int] = field(default_factory=lambda: array("Q"))
+    ctids: array[int] = field(default_factory=lambda: array("Q"))
 
-    def add(self, hashed: bytes, place: bytes) -> None:
+    def add(self, hashed: bytes, ctid: bytes) -> None:
         self.hashes.append(int.from_bytes(hashed, "big", signed=True))
-        self.places.append(int.from_bytes(place, "big"))
+        self.ctids.append(int.from_bytes(ctid, "big"))
 
 
 @dataclass
-class Difference:
-    """How many rows each side has, and which only one side has."""
+class _Difference:
+    """What the comparison has found so far."""
 
     source_rows: int = 0
     target_rows: int = 0
-    bytes: int = 0
-    fetch: Rows = field(default_factory=Rows)
-    delete: Rows = field(default_factory=Rows)
+    bytes: int = 0  # of hashes that came from the source
+    ranges: int = 0  # about how many there are
+    differing: array[int] = field(default_factory=lambda: array("i"))  # numbers of ranges
+    fetch: _Rows = field(default_factory=_Rows)  # rows that only the source has
+    delete: _Rows = field(default_factory=_Rows)  # rows that only the target has
 
 
-def bring_up_to_date(
-    source: Connection, target: Connection, table: Table, existing: Table, rows: int, progress: Progress
-) -> Compared | str:
-    """Make the target's rows those of the source, or return why the table must be refreshed in full.
+@dataclass(frozen=True)
+class _Comparison:
+    """A table on both sides, and the SQL that both run over it."""
 
-    The caller keeps other writers away from the target and holds one snapshot of the source. `rows`: about how many.
-    """
-    store = existing.stores[0] if existing.stores else existing.name
-    _prepare(source, target)
-    difference = _differences(source, target, table, existing, rows, progress)
-    if difference is None:
-        return "most rows differ"
-    deleted, fetched, size = 0, 0, difference.bytes
-    hashed = row_hash(table.columns, older_version(source, target))
-    for where in _places(difference.delete, hashed if len(existing.stores) > 1 else None):
-        deleted += target.execute(sql.SQL("delete from {} where {}").format(existing.name.identifier, where)).rowcount
-    for where in _places(difference.fetch, hashed if table.kind == "p" else None):
-        out, into = copy_statements(table, store, where)
-        copied, taken = pump(source, out, target, into, progress)
-        fetched += copied
-        size += taken
-    have = difference.target_rows - deleted + fetched
-    if (deleted, fetched) != (
-        len(difference.delete.places),
-        len(difference.fetch.places),
-    ) or have != difference.source_rows:
-        return (
-            f"{have} rows in the target after the comparison, {difference.source_rows} in the source"
-            f" ({deleted} of {len(difference.delete.places)} deleted,"
-            f" {fetched} of {len(difference.fetch.places)} fetched)"
+    pair: TablePair
+    existing: Table
+    ranges: Ranges
+    row_hash: sql.Composable
+
+    def run(self, statement: sql.SQL, **values: sql.Composable) -> Iterator[tuple[int, Any, Any]]:
+        """Run a statement on both sides; yield the number of each chunk and what either side gives for it."""
+        parts = {"number": self.ranges.number, "row": self.row_hash, "chunk": sql.Literal(_RANGES_PER_CHUNK), **values}
+        in_source, in_target = (
+            _SORTED.format(statement.format(**parts, table=table.name.identifier))
+            for table in (self.pair.table, self.existing)
         )
-    return Compared(have, fetched + deleted, size)
+        return merge_by_first_column(RowReader(self.pair.source, in_source), RowReader(self.pair.target, in_target))
 
 
-def _prepare(source: Connection, target: Connection) -> None:
+def bring_up_to_date(pair: TablePair, existing: Table, rows: int) -> Moved:
+    """Make the target's rows those of the source; `rows` is about how many a side has.
+
+    The caller holds a lock that keeps other writers from the target's table. Raises FullRefreshNeededError where most
+    rows differ, or where the figures don't add up afterwards.
+    """
+    _prepare(pair)
+    ranges = choose_ranges(pair, existing, rows)
+    hashed = row_hash(pair.table.columns, older_version(pair.source, pair.target))
+    comparison = _Comparison(pair, existing, ranges, hashed)
+    difference = _find_differing_ranges(comparison)
+    if difference.differing:
+        _find_differing_rows(comparison, difference)
+    deleted, fetched, size = 0, 0, difference.bytes
+    for where in _conditions(difference.delete, hashed if len(existing.child_tables) > 1 else None):
+        delete = sql.SQL("delete from {} where {}").format(existing.name.identifier, where)
+        deleted += pair.target.execute(delete).rowcount
+    into = existing.child_tables[0] if existing.child_tables else existing.name
+    for where in _conditions(difference.fetch, hashed if pair.table.kind == "p" else None):
+        copy_to, copy_from = copy_statements(pair.table, into, where)
+        copied = pump(pair.source, copy_to, pair.target, copy_from, pair.progress)
+        fetched += copied.rows
+        size += copied.bytes
+    to_delete, to_fetch = len(difference.delete.ctids), len(difference.fetch.ctids)
+    have = difference.target_rows - deleted + fetched
+    if (deleted, fetched, have) != (to_delete, to_fetch, difference.source_rows):
+        raise FullRefreshNeededError(
+            f"{have} rows in the target after the comparison, {difference.source_rows} in the source"
+            f" ({deleted} of {to_delete} deleted, {fetched} of {to_fetch} fetched)"
+        )
+    return Moved(have, fetched + deleted, size)
+
+
+def _prepare(pair: TablePair) -> None:
     """Set both sides for grouping in memory, and share the cores where both servers are on this machine.
 
-    The planner can't know how few ranges there are, and would rather sort all rows on disk. Two servers with two
-    workers each on two cores take a sixth longer than with none.
+    The planner doesn't know how few ranges there are, and would sort all rows on disk. Two servers with two workers
+    each on two cores take a sixth longer than with none.
     """
-    here = all(each.info.host.startswith("/") or each.info.host in _HERE for each in (source, target))
-    workers = max(0, (os.cpu_count() or 1) // 2 - 1) if here else None
-    for connection in (source, target):
+    hosts = [connection.info.host for connection in (pair.source, pair.target)]
+    share_cores = all(host.startswith("/") or host in _THIS_MACHINE for host in hosts)
+    for connection in (pair.source, pair.target):
         connection.execute("set local work_mem = '128MB'; set local enable_sort = off")
-        if workers is not None:
+        if share_cores:
             query(
                 connection,
                 "select set_config(name, least(setting::int, %s)::text, true) from pg_settings"
                 " where name = 'max_parallel_workers_per_gather'",
-                workers,
+                max(0, (os.cpu_count() or 1) // 2 - 1),
             )
 
 
-def _differences(
-    source: Connection, target: Connection, table: Table, existing: Table, rows: int, progress: Progress
-) -> Difference | None:
-    ranges = _ranges(source, target, table, existing, rows)
-    parts = {
-        "number": ranges.number,
-        "row": row_hash(table.columns, older_version(source, target)),
-        "chunk": sql.Literal(_RANGES_A_CHUNK),
-    }
+def _find_differing_ranges(comparison: _Comparison) -> _Difference:
+    """Compare the hashes of all ranges. Raises FullRefreshNeededError where most of them differ."""
+    difference = _Difference()
+    for chunk, source_chunk, target_chunk in comparison.run(_RANGE_HASHES):
+        source_rows, source_hashes = source_chunk or (0, b"")
+        target_rows, target_hashes = target_chunk or (0, b"")
+        difference.source_rows += source_rows
+        difference.target_rows += target_rows
+        difference.bytes += len(source_hashes)
+        difference.ranges += max(len(source_hashes), len(target_hashes)) // 8
+        comparison.pair.progress(0, len(source_hashes))
+        # a range that only one side has, or whose hash differs, leaves at least one of its values in this set
+        only_one_side = set(_split(source_hashes, "8s")) ^ set(_split(target_hashes, "8s"))
+        numbers = {int.from_bytes(value[6:], "big") % _RANGES_PER_CHUNK for value in only_one_side}
+        difference.differing.extend(chunk * _RANGES_PER_CHUNK + number for number in numbers)
+    is_large = difference.ranges > _RANGES_PER_CHUNK
+    if is_large and len(difference.differing) > _MOST_DIFFERING * difference.ranges:
+        raise FullRefreshNeededError("most rows differ")
+    return difference
 
-    def both(statement: sql.SQL, **more: sql.Composable) -> Iterator[tuple[int, Any, Any]]:
-        ours, theirs = (
-            _IN_ORDER.format(statement.format(**parts, **more, table=each.name.identifier))
-            for each in (table, existing)
-        )
-        return side_by_side(Reading(source, ours), Reading(target, theirs))
 
-    found = Difference()
-    differing = array("i")
-    total = 0
-    for chunk, ours, theirs in both(_RANGES):
-        (source_rows, source_hashes), (target_rows, target_hashes) = ours or (0, b""), theirs or (0, b"")
-        found.source_rows += source_rows
-        found.target_rows += target_rows
-        found.bytes += len(source_hashes)
-        progress(0, len(source_hashes))
-        total += max(len(source_hashes), len(target_hashes)) // 8
-        here, there = (set(_cut(hashes, "8s")) for hashes in (source_hashes, target_hashes))
-        places = {int.from_bytes(each[6:], "big") % _RANGES_A_CHUNK for each in here ^ there}
-        differing.extend(chunk * _RANGES_A_CHUNK + place for place in places)
-    if len(differing) > _TOO_MANY * total and total > _RANGES_A_CHUNK:
-        return None
-    if not differing:
-        return found
-    if ranges.column is not None and len(differing) <= ranges.few * total:
-        ordered = array("i", sorted(differing))
-        lows, highs = (_array(ranges.stretch(number)[end] for number in ordered) for end in (0, 1))
-        rows_of = both(_ROWS_BY_INDEX, column=ranges.column, lows=lows, highs=highs)
+def _find_differing_rows(comparison: _Comparison, difference: _Difference) -> None:
+    """Compare the rows of the ranges that differ; add them to the rows to fetch and to delete."""
+    ranges = comparison.ranges
+    if ranges.column is not None and len(difference.differing) <= ranges.index_share * difference.ranges:
+        numbers = array("i", sorted(difference.differing))  # ascending, so that the index is read from left to right
+        lows, highs = (_array(ranges.bounds(number)[end] for number in numbers) for end in (0, 1))
+        chunks = comparison.run(_ROW_HASHES_BY_INDEX, column=ranges.column, lows=lows, highs=highs)
     else:
-        rows_of = both(_ROWS_BY_SCAN, numbers=_array(differing))
-    for _, ours, theirs in rows_of:
-        at_source, at_target = (_places_by_hash(each[0] if each else b"") for each in (ours, theirs))
-        found.bytes += len(ours[0]) if ours else 0
-        for hashed in at_source.keys() - at_target.keys():
-            found.fetch.add(hashed, at_source[hashed])
-        for hashed in at_target.keys() - at_source.keys():
-            found.delete.add(hashed, at_target[hashed])
-    return found
-
-
-def _ranges(source: Connection, target: Connection, table: Table, existing: Table, rows: int) -> Ranges:
-    ranges = max(1, rows // _ROWS_A_RANGE)
-    lead = next(c for c in table.columns if c.name == table.key[0])
-    column = sql.Identifier(lead.name)
-    known = _spread(target, existing, lead.name, rows) if lead.base in ("smallint", "integer", "bigint") else None
-    if known is not None:
-        width, few = known
-        ends = sql.SQL("select min({0}), max({0}) from {1}")
-        found = [
-            *query(source, ends.format(column, table.name.identifier)),
-            *query(target, ends.format(column, existing.name.identifier)),
-        ]
-        values = [value for each in found for value in each if value is not None]
-        if values and (max(values) - min(values)) // width < _MOST_RANGES:
-            first = abs(min(values)) // width * (1 if min(values) > 0 else -1)  # rounded to zero, as SQL does
-            number = sql.SQL("({}::bigint / {}::bigint - {}::bigint)::int").format(
-                column,
-                sql.Literal(str(width)),
-                sql.Literal(str(first)),  # in quotes, or a minus would come after the cast
-            )
-            return Ranges(number, column, width, first, few if table.kind == "r" else 0.0)
-    key = row_hash([c for c in table.columns if c.name in table.key], older_version(source, target))
-    return Ranges(sql.SQL("({} & {})::int").format(key, sql.Literal((1 << (ranges.bit_length() - 1)) - 1)))
-
-
-def _spread(target: Connection, existing: Table, column: str, rows: int) -> tuple[int, float] | None:
-    """Return how many values of an indexed integer column hold about ten rows, and `Ranges.few`.
-
-    The column's histogram tells it: each of its stretches holds as many rows as the others, so the median stretch
-    says how dense most rows lie, however far away a few are. None where a value has too many rows: a thousand of the
-    index are asked, for the catalog's n_distinct is far too low where equal values lie together.
-    """
-    known = query(
-        target,
-        "select histogram_bounds::text::bigint[], correlation from pg_stats s"
-        " where schemaname = %s and tablename = %s and attname = %s and exists (select from pg_index i"
-        " join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0] where a.attname = s.attname"
-        " and i.indrelid = format('%%I.%%I', schemaname, tablename)::regclass"
-        " and i.indisunique and i.indisvalid and i.indpred is null)"
-        " order by inherited desc limit 1",
-        *(*(existing.stores[0] if len(existing.stores) == 1 else existing.name), column),
-    )
-    if not known or not known[0][0]:
-        return None
-    bounds, correlation = known[0]
-    thousand = sql.SQL("select {0} from {1} where {0} >= {2} order by {0} limit 1000").format(
-        sql.Identifier(column), existing.name.identifier, sql.Literal(bounds[len(bounds) // 2])
-    )
-    values = [value for (value,) in query(target, thousand)]
-    if len(values) > 2 * _ROWS_A_RANGE * len(set(values)):
-        return None
-    stretches = sorted(high - low for low, high in pairwise(bounds))
-    width = stretches[len(stretches) // 2] * len(stretches) * _ROWS_A_RANGE // max(1, rows)
-    return min(max(1, width), 2**63 - 1), _FEW_IN_ORDER if abs(correlation or 0) > 0.9 else _FEW
+        chunks = comparison.run(_ROW_HASHES_BY_SCAN, numbers=_array(difference.differing))
+    for _, source_chunk, target_chunk in chunks:
+        in_source, in_target = (_ctid_by_hash(chunk[0] if chunk else b"") for chunk in (source_chunk, target_chunk))
+        difference.bytes += len(source_chunk[0]) if source_chunk else 0
+        for hashed in in_source.keys() - in_target.keys():
+            difference.fetch.add(hashed, in_source[hashed])
+        for hashed in in_target.keys() - in_source.keys():
+            difference.delete.add(hashed, in_target[hashed])
 
 
 def _array(numbers: Iterable[int]) -> sql.Literal:
     return sql.Literal("{" + ",".join(map(str, numbers)) + "}")
 
 
-def _cut(packed: bytes, layout: str) -> tuple[bytes, ...]:
-    """Return the pieces of a layout that repeats. They are compared as bytes: most are equal, and then never read."""
+def _split(packed: bytes, layout: str) -> tuple[bytes, ...]:
+    """Return the pieces of a repeated struct layout. They stay bytes: most are equal, and are never read as numbers."""
     return struct.unpack(layout * (len(packed) // struct.calcsize(layout)), packed)
 
 
-def _places_by_hash(packed: bytes) -> dict[bytes, bytes]:
-    pieces = _cut(packed, "8s6s")
+def _ctid_by_hash(packed: bytes) -> dict[bytes, bytes]:
+    pieces = _split(packed, "8s6s")
     return dict(zip(pieces[::2], pieces[1::2], strict=True))
 
 
-def _places(rows: Rows, hashed: sql.Composable | None) -> Iterator[sql.Composable]:
-    """Yield conditions for the rows, a statement's worth each.
+def _conditions(rows: _Rows, hashed: sql.Composable | None) -> Iterator[sql.Composable]:
+    """Yield the WHERE conditions that find the rows, one per statement.
 
-    Where several files make up a table, the same place is in each of them, and a row is told by its hash as well.
+    `hashed`, the SQL of the row hash, is needed where several files make up the table: each has a row at that ctid.
     """
-    for start in range(0, len(rows.places), _FETCH):
-        stop = start + _FETCH
-        tids = ",".join(f'"({place >> 16},{place & 0xFFFF})"' for place in rows.places[start:stop])
-        where: sql.Composable = sql.SQL("ctid = any({}::tid[])").format(sql.Literal("{" + tids + "}"))
+    for start in range(0, len(rows.ctids), _ROWS_PER_STATEMENT):
+        stop = start + _ROWS_PER_STATEMENT
+        ctids = ",".join(f'"({ctid >> 16},{ctid & 0xFFFF})"' for ctid in rows.ctids[start:stop])
+        where: sql.Composable = sql.SQL("ctid = any({}::tid[])").format(sql.Literal("{" + ctids + "}"))
         if hashed is not None:
             hashes = sql.Literal(list(rows.hashes[start:stop]))
             where = sql.SQL("{} and {} = any({}::bigint[])").format(where, hashed, hashes)

@@ -3,7 +3,7 @@
 It knows nothing of this project's datasets, needs nothing installed in the source and only the right to read there.
 """
 
-from include.transfer.audit import ensure_audit
+from include.transfer.audit import ensure_audit, summary
 from include.transfer.model import (
     SnapshotLostError,
     TablePlan,
@@ -30,5 +30,6 @@ __all__ = [
     "read_modes",
     "release_snapshot",
     "shared_snapshot",
+    "summary",
     "transfer_table",
 ]

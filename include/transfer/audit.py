@@ -84,7 +84,7 @@ class TableState:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class TableRun:
     """One run's work on one table: what the audit says of it besides the result."""
 
     run_id: str
@@ -157,9 +157,9 @@ def snapshot_of(target: Connection, run_id: str, table: str) -> str | None:
     return rows[0][0] if rows else None
 
 
-def record(target: Connection, result: TransferResult, attempt: Attempt, state: TableState) -> None:
+def record(target: Connection, result: TransferResult, table_run: TableRun, state: TableState) -> None:
     """Write the audit row and the table's state; the caller's transaction commits them with the rows."""
-    _insert_run(target, result, attempt, None)
+    _insert_run(target, result, table_run, None)
     target.execute(
         "insert into transfer.tables (target, source, origin, columns, watermark, rows, run_id)"
         " values (%s, %s, %s, %s, %s, %s, %s) on conflict (target) do update set source = excluded.source,"
@@ -167,22 +167,22 @@ def record(target: Connection, result: TransferResult, attempt: Attempt, state: 
         " run_id = excluded.run_id, updated_at = clock_timestamp()",
         [
             *(result.target, result.source, state.origin, Jsonb(state.columns)),
-            *(state.watermark, state.rows, attempt.run_id),
+            *(state.watermark, state.rows, table_run.run_id),
         ],
     )
 
 
-def record_failure(target: Connection, result: TransferResult, attempt: Attempt, error: str) -> None:
+def record_failure(target: Connection, result: TransferResult, table_run: TableRun, error: str) -> None:
     """Write the audit row of a table that could not be moved. `error` is a sentence without values."""
-    _insert_run(target, result, attempt, error)
+    _insert_run(target, result, table_run, error)
 
 
-def _insert_run(target: Connection, result: TransferResult, attempt: Attempt, error: str | None) -> None:
+def _insert_run(target: Connection, result: TransferResult, table_run: TableRun, error: str | None) -> None:
     values: list[Any] = [result.source, result.target, result.mode, result.rows, result.rows_changed, result.bytes]
     values += [result.seconds, result.watermark, result.verdict.value, error, list(result.notes)]
     target.execute(
         "insert into transfer.runs (run_id, snapshot, started_at, source, target, mode, rows, rows_changed, bytes,"
         " seconds, watermark, verdict, error, notes)"
         " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [attempt.run_id, attempt.snapshot, attempt.started_at, *values],
+        [table_run.run_id, table_run.snapshot, table_run.started_at, *values],
     )

@@ -58,8 +58,8 @@ class Move:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
-    def attempt(self) -> audit.Attempt:
-        return audit.Attempt(self.run_id, self.snapshot, self.started_at)
+    def table_run(self) -> audit.TableRun:
+        return audit.TableRun(self.run_id, self.snapshot, self.started_at)
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _move(move: Move) -> TransferResult:
             result = _result(move, of_source, outcome)
             columns = {c.name: c.number for c in pair.table.columns}
             state = audit.TableState(of_source.origin, columns, result.watermark, result.rows)
-            audit.record(move.target, result, move.attempt, state)
+            audit.record(move.target, result, move.table_run, state)
     if outcome.child_tables:
         # Autovacuum never gathers a parent's statistics. The rows are committed, so a failure here is none of theirs.
         with suppress(psycopg.Error):
@@ -244,7 +244,7 @@ def _demand_whole_read(move: Move, pair: TablePair) -> None:
     lost = find_lost_rows(move.source, pair.table)
     if lost is not None:
         raise TransferRefusedError(
-            f"{move.plan.source}: {lost} was truncated, written anew or detached in the source since the snapshot at"
+            f"{move.plan.source}: {lost} was truncated, rewritten or detached in the source since the snapshot at"
             " which this run reads: start the run again"
         )
 
@@ -288,6 +288,6 @@ def _record_failure(move: Move, message: str) -> None:
             return
         target.rollback()
         audit.ensure_audit(target)
-        audit.record_failure(target, failed, move.attempt, message)
+        audit.record_failure(target, failed, move.table_run, message)
     except (psycopg.Error, WarehouseError):
         return

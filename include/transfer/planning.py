@@ -79,6 +79,7 @@ def read_modes(text: str) -> dict[str, Mode]:
 
 
 def _plan(source: Connection, target: Connection, selection: _Selection) -> list[TablePlan]:
+    """Return the plans of the selected tables, described at one snapshot of the source."""
     with reading(source, None):
         wanted = [
             oid

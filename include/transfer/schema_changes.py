@@ -93,7 +93,7 @@ def _widens(have: Column, wanted: Column) -> bool:
     old, new = have.base, wanted.base
     if new in _WIDER.get(old, ()) and wanted.typmod == -1:
         return True
-    # A typmod is a length or a precision; -1 is none, which holds everything.
+    # A typmod is a length or a precision; -1 stands for none, which holds any value.
     if old == "character" and new == "character varying":
         return wanted.typmod >= have.typmod
     if old != new or have.type.endswith("[]") != wanted.type.endswith("[]"):

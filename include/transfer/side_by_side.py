@@ -35,13 +35,14 @@ class RowReader:
         self._thread.join()
 
     def _read(self, connection: Connection, statement: sql.Composed) -> None:
+        """Queue the rows, then None; an error is queued as well, for the thread that iterates."""
         try:
             with connection.cursor() as cursor:
                 for row in cursor.stream(statement, binary=True):
                     if not self._put(row):
                         return
             self._put(None)
-        except BaseException as error:  # the iterating thread raises it
+        except BaseException as error:
             self._put(error)
 
     def _put(self, row: tuple[Any, ...] | BaseException | None) -> bool:

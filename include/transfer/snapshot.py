@@ -109,8 +109,8 @@ def release_snapshot(target_uri: str, run_id: str) -> None:
 def _held(source_uri: str) -> Iterator[tuple[Connection, str]]:
     """Yield a connection that holds a snapshot, and the snapshot's id.
 
-    The id is the server's with a random suffix, because a server that restarts after a crash begins to count its ids
-    anew: the same one would come back for another snapshot.
+    The id is the server's with a random suffix, because a server that restarts after a crash counts its ids from
+    the start again: the same one would come back for another snapshot.
     """
     with connect(source_uri, "source") as source, reading(source, None):
         yield source, f"{scalar(source, 'select pg_export_snapshot()')}/{secrets.token_hex(4)}"

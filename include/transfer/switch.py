@@ -124,7 +124,7 @@ def _align(target: Connection, name: TableName, existing: Table, child: Table) -
             except psycopg.errors.FeatureNotSupported as error:
                 raise TransferRefusedError(
                     f"{name}: column {c.name} can't become {c.type}: {error.diag.message_primary}: drop what uses"
-                    " it, run again, make it anew"
+                    " it, run again, create it again"
                 ) from None
     notes = []
     wanted = {_identity(c) for c in child.constraints}

@@ -55,7 +55,7 @@ def drop_dependent_views(target: Connection, name: TableName) -> list[sql.Compos
         view_name = TableName(schema, view)
         if kind != "v" or has_triggers:
             raise TransferRefusedError(
-                f"{name}: {view_name} depends on a column whose type changes: drop it, run again, make it anew"
+                f"{name}: {view_name} depends on a column whose type changes: drop it, run again, create it again"
             )
         drops.insert(0, sql.SQL("drop view {}").format(view_name.identifier))  # the farthest first
         recreate.append(
@@ -82,7 +82,7 @@ def execute_view_statements(target: Connection, name: TableName, statements: lis
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.DependentObjectsStillExist) as error:
         raise TransferRefusedError(
             f"{name}: views on it are in the way of a column's new type ({error.diag.message_primary}): drop them,"
-            " run again, make them anew"
+            " run again, create them again"
         ) from None
 
 

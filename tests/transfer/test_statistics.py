@@ -23,20 +23,20 @@ def test_a_refreshed_table_has_the_statistics_of_its_rows(
         " from generate_series(1, 5000) i",
         'analyze "Some Table"',
     )
-    known = (
+    entries = (
         "select count(*), min(n_distinct) filter (where attname = 'id'), max(n_distinct) filter (where attname = 'v'),"
         " min(most_common_freqs[1]) filter (where attname = 'a \"b') from pg_stats where {} = '{}' and {} inherited"
     )
     move(source_uri, target_uri)
-    [of_source] = rows(source_uri, known.format("tablename", "Some Table", "not"))
+    [of_source] = rows(source_uri, entries.format("tablename", "Some Table", "not"))
     assert of_source[:3] == (6, -1, 7)
-    assert rows(target_uri, known.format("tablename", "Some Table", "not")) == [of_source]
+    assert rows(target_uri, entries.format("tablename", "Some Table", "not")) == [of_source]
     move(source_uri, target_uri, full=True)
-    assert rows(target_uri, known.format("tablename", "Some Table", "")) == [of_source]
-    assert rows(target_uri, known.format("schemaname", "transfer", "not")) == [of_source]
+    assert rows(target_uri, entries.format("tablename", "Some Table", "")) == [of_source]
+    assert rows(target_uri, entries.format("schemaname", "transfer", "not")) == [of_source]
     execute(source_uri, """insert into "Some Table" (id, v) select i, 'new' || i from generate_series(1, 4000) i""")
     move(source_uri, target_uri, full=True)  # what the source knows is stale now
-    [found] = rows(target_uri, known.format("schemaname", "transfer", "not"))
+    [found] = rows(target_uri, entries.format("schemaname", "transfer", "not"))
     assert found[0] == 6 and found[2] < 0
 
 

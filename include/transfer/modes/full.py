@@ -97,28 +97,28 @@ def load(pair: TablePair, where: sql.Composable | None) -> Loaded:
     there are child tables, it is empty or has its old rows until the switch.
     """
     target, name = pair.target, pair.name
-    known = statistics.read(pair.source, target, pair.table)
+    of_source = statistics.read(pair.source, target, pair.table)
     # the values of a generated column arrive as the source computed them
     plain = tuple(replace(c, generated="", default=None) if c.generated else c for c in pair.table.columns)
     wanted = replace(pair.table, columns=plain)
     merged = wanted if pair.existing is None else _merge(wanted, pair.existing)
-    job = _Load(pair.table, merged, where, known, pair.progress)
+    job = _Load(pair.table, merged, where, of_source, pair.progress)
     ranges = _file_ranges(pair.source, pair.table)
     if len(ranges) == 1 and pair.existing is None:
         notes = create_table(target, name, wanted, as_child=False)
         filled = _fill(pair.source, target, job, name, named=True)
-        return Loaded([], filled.rows, filled.bytes, notes + filled.notes, known)
+        return Loaded([], filled.rows, filled.bytes, notes + filled.notes, of_source)
     children = [child_tables.new_name(name) for _ in ranges]
     if len(ranges) == 1:
         notes = create_table(target, children[0], merged, as_child=True)
         filled = _fill(pair.source, target, job, children[0], named=False)
-        return Loaded(children, filled.rows, filled.bytes, notes + filled.notes, known)
+        return Loaded(children, filled.rows, filled.bytes, notes + filled.notes, of_source)
     filled = _load_ranges(pair, job, dict(zip(children, ranges, strict=True)))
     notes = filled.notes
     if pair.existing is None:
         notes = create_table(target, name, wanted, as_child=False)
         notes += add_keys_and_indexes(target, name, pair.table, named=True)
-    return Loaded(children, filled.rows, filled.bytes, notes, known)
+    return Loaded(children, filled.rows, filled.bytes, notes, of_source)
 
 
 def _merge(table: Table, existing: Table) -> Table:
@@ -162,6 +162,7 @@ def _load_ranges(pair: TablePair, job: _Load, ranges: dict[TableName, sql.Compos
         pair.progress(rows, size)
 
     def fill(child: TableName, where: sql.Composable | None) -> _FilledRange:
+        """Fill one child table and commit it: only the transaction that made it may freeze its rows."""
         try:
             with (
                 clone_connection(pair.source, "source") as reader,
@@ -191,7 +192,7 @@ def _load_ranges(pair: TablePair, job: _Load, ranges: dict[TableName, sql.Compos
     parts = [each.result() for each in fills]
     if len({part.filenode for part in parts}) > 1:  # a ctid means something only within one file
         raise TransferInterruptedError(
-            f"{pair.table.name}: VACUUM FULL, CLUSTER or the like wrote the source's table anew while it was read:"
+            f"{pair.table.name}: VACUUM FULL, CLUSTER or the like rewrote the source's table while it was read:"
             " run it again"
         )
     filled = [part.filled for part in parts]

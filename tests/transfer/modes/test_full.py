@@ -46,7 +46,7 @@ def test_a_table_in_several_ranges_stays_one_table(
         )
 
 
-def test_a_table_that_is_written_anew_between_two_ranges_does_not_arrive_torn(
+def test_a_table_that_is_rewritten_between_two_ranges_does_not_arrive_torn(
     source_uri: str, target_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(full, "_LEAST_RANGE", 64 * 1024)

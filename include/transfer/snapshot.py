@@ -26,7 +26,7 @@ from contextlib import contextmanager
 import psycopg
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from include.postgres import Connection, query, safe_message, scalar
+from include.postgres import Connection, errors_as_sentences, query, safe_message, scalar
 from include.transfer.audit import ensure_audit, finished, snapshot_of
 from include.transfer.model import SnapshotLostError, TablePlan, TransferInterruptedError
 from include.transfer.move import Move, move_table
@@ -54,14 +54,15 @@ def hold_snapshot(
     """
     deadline = time.monotonic() + timeout
     with connect(target_uri, "target") as target, _held(source_uri) as (source, snapshot):
-        _announce(target, run_id)
-        moved_before = [plan for plan in plans if finished(target, run_id, plan.target, None)]
+        with errors_as_sentences("target"):
+            _announce(target, run_id)
+            moved_before = [plan for plan in plans if finished(target, run_id, plan.target, None)]
         if moved_before:  # at the snapshot of a holder that died
             with connect(source_uri, "source") as reader:
                 for plan in moved_before:
                     move_table(Move(reader, target, plan, run_id, snapshot))
-        target.execute("update transfer.snapshots set snapshot = %s where run_id = %s", [snapshot, run_id])
         try:
+            target.execute("update transfer.snapshots set snapshot = %s where run_id = %s", [snapshot, run_id])
             # a loop by hand: it is no retry, its purpose is to keep the snapshot's transaction open
             while True:
                 moved = sum(finished(target, run_id, plan.target, snapshot) is not None for plan in plans)
@@ -93,14 +94,14 @@ def shared_snapshot(target_uri: str, run_id: str, plan: TablePlan | None = None,
         stop=stop_after_delay(timeout),
         reraise=True,
     )
-    with connect(target_uri, "target") as target:
+    with connect(target_uri, "target") as target, errors_as_sentences("target"):
         ensure_audit(target)
         return polling(_published, target, run_id, plan)
 
 
 def release_snapshot(target_uri: str, run_id: str) -> None:
     """Let the run's holder end: nobody will read at its snapshot any more. Safe to repeat."""
-    with connect(target_uri, "target") as target:
+    with connect(target_uri, "target") as target, errors_as_sentences("target"):
         ensure_audit(target)
         target.execute("update transfer.snapshots set released = true where run_id = %s", [run_id])
 
@@ -113,7 +114,9 @@ def _held(source_uri: str) -> Iterator[tuple[Connection, str]]:
     the start again: the same one would come back for another snapshot.
     """
     with connect(source_uri, "source") as source, reading(source, None):
-        yield source, f"{scalar(source, 'select pg_export_snapshot()')}/{secrets.token_hex(4)}"
+        with errors_as_sentences("source"):
+            snapshot = scalar(source, "select pg_export_snapshot()")
+        yield source, f"{snapshot}/{secrets.token_hex(4)}"
 
 
 def _announce(target: Connection, run_id: str) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 import pytest
 
 from include.errors import WarehouseError
-from include.postgres import safe_message
-from include.transfer import plan
+from include.postgres import StatementRefusedError, safe_message
+from include.transfer import ensure_audit, plan, release_snapshot, shared_snapshot
+from include.transfer.session import connect
 from tests.transfer.conftest import execute
 
 
@@ -35,3 +38,20 @@ def test_no_error_tells_a_password_or_a_value(source_uri: str, target_uri: str) 
             execute(source_uri, statement)
         assert "example.com" in str(raised.value) or raised.value.sqlstate == "23514"
         assert "example.com" not in safe_message(raised.value)
+
+
+def test_a_missing_right_on_the_snapshots_of_runs_is_one_sentence(target_uri: str) -> None:
+    database = target_uri.split("/")[-1]
+    with connect(target_uri, "target") as target:
+        ensure_audit(target)
+    execute(
+        target_uri,
+        "create role transfer_poor login password 'poor'",
+        f"grant connect on database {database} to transfer_poor",
+        "grant usage on schema transfer to transfer_poor",
+    )
+    poor = re.sub(r"//.*@", "//transfer_poor:poor@", target_uri)
+    for ask in (lambda: shared_snapshot(poor, "r", timeout=0), lambda: release_snapshot(poor, "r")):
+        with pytest.raises(StatementRefusedError, match=r"^target: permission denied for table snapshots"):
+            ask()
+    execute(target_uri, "drop owned by transfer_poor", "drop role transfer_poor")

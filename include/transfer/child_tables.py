@@ -21,7 +21,7 @@ def new_name(name: TableName) -> TableName:
 
 
 def lock_for_creation(target: Connection, name: TableName) -> None:
-    """Tell `drop_orphaned_children`, until the open transaction ends, that it makes a child of this table."""
+    """Keep `drop_orphaned_children` waiting until the open transaction, which makes a child table, has ended."""
     lock_in_transaction(target, _lock_name(name), shared=True)
 
 
@@ -46,7 +46,7 @@ def _lock_name(name: TableName) -> str:
 
 
 def _name_prefix(name: TableName) -> str:
-    """Return how the names of a table's child tables begin: with its name to read, and with what is no other table's.
+    """Return how the names of a table's child tables begin: its name, for people, and a hash that no other table has.
 
     The name is cut to 38 bytes, so that 25 are left of the 63 that a name may have: 12 for the hash of the full name,
     8 for the random end, and the underscores.

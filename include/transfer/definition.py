@@ -167,11 +167,11 @@ def add_index(target: Connection, name: TableName, index: Index, *, named: bool)
 
 
 def advance_sequences(
-    source: Connection, table: Table, target: Connection, name: TableName, holders: list[TableName]
+    source: Connection, table: Table, target: Connection, name: TableName, row_tables: list[TableName]
 ) -> None:
     """Put the sequences of a target table's identity columns ahead of every value that the source has used.
 
-    `holders` are the tables that hold the rows, which are not children of the target table yet.
+    `row_tables` hold the rows: the table itself, or child tables that are not attached to it yet.
     """
     for c in table.columns:
         if not c.identity:
@@ -189,7 +189,7 @@ def advance_sequences(
         last = used[0][0] if used else None
         if last is None:
             last = scalar(
-                target, sql.SQL("select max({})::bigint from {}").format(sql.Identifier(c.name), union_all(holders))
+                target, sql.SQL("select max({})::bigint from {}").format(sql.Identifier(c.name), union_all(row_tables))
             )
         if last is not None:
             # the source's sequence may be of a wider type than the column, and so have passed its end

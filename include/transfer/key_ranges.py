@@ -97,7 +97,7 @@ def _density(pair: TablePair, existing: Table, column: str, rows: int) -> tuple[
     bucket says how dense most rows lie, however far away a few of them are. Returns None where the column has no
     histogram or no unique index, or where one value has too many rows.
     """
-    holder = existing.child_tables[0] if len(existing.child_tables) == 1 else existing.name
+    row_table = existing.child_tables[0] if len(existing.child_tables) == 1 else existing.name
     found = query(
         pair.target,
         "select histogram_bounds::text::bigint[], correlation from pg_stats s"
@@ -106,7 +106,7 @@ def _density(pair: TablePair, existing: Table, column: str, rows: int) -> tuple[
         " and i.indrelid = format('%%I.%%I', schemaname, tablename)::regclass"
         " and i.indisunique and i.indisvalid and i.indpred is null)"
         " order by inherited desc limit 1",
-        *(*holder, column),
+        *(*row_table, column),
     )
     if not found or not found[0][0]:
         return None

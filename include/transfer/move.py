@@ -135,23 +135,23 @@ def _move(move: Move) -> TransferResult:
     name = TableName.parse(move.plan.target)
     ensure_schema(move.target, name.schema)
     with reading(move.source, move.snapshot):
-        of_source = _read_source(move)
+        source_table = _read_source(move)
         with move.target.transaction():
             _lock_out_other_runs(move)
             drop_orphaned_children(move.target, name)
             existing = _existing(move, name)
-            pair = TablePair(move.source, move.target, of_source.table, name, existing, move.progress)
-            outcome = _move_rows(move, pair, of_source)
-            holders = outcome.child_tables or [name]
+            pair = TablePair(move.source, move.target, source_table.table, name, existing, move.progress)
+            outcome = _move_rows(move, pair, source_table)
+            row_tables = outcome.child_tables or [name]
             if move.verify:
-                verify(move.source, pair.table, of_source.covered, move.target, holders)
-            _demand_whole_read(move, pair)
-            advance_sequences(move.source, pair.table, move.target, name, holders)
+                verify(move.source, pair.table, source_table.covered, move.target, row_tables)
+            _check_for_lost_rows(move, pair)
+            advance_sequences(move.source, pair.table, move.target, name, row_tables)
             if outcome.child_tables:
                 outcome.notes += switch(pair, outcome.child_tables)
-            result = _result(move, of_source, outcome)
+            result = _result(move, source_table, outcome)
             columns = {c.name: c.number for c in pair.table.columns}
-            state = audit.TableState(of_source.origin, columns, result.watermark, result.rows)
+            state = audit.TableState(source_table.origin, columns, result.watermark, result.rows)
             audit.record(move.target, result, move.table_run, state)
     if outcome.child_tables:
         # Autovacuum never gathers a parent's statistics. The rows are committed, so a failure here is none of theirs.
@@ -194,25 +194,25 @@ def _existing(move: Move, name: TableName) -> Table | None:
     return None if oid is None else describe(move.target, [oid], "", move.source.info.server_version)[oid]
 
 
-def _move_rows(move: Move, pair: TablePair, of_source: _SourceTable) -> _Outcome:
+def _move_rows(move: Move, pair: TablePair, source_table: _SourceTable) -> _Outcome:
     """Bring the target up to date by the planned mode, or in full where that is not possible."""
-    notes = list(of_source.notes)
+    notes = list(source_table.notes)
     if pair.existing is not None:
         state = audit.table_state(move.target, move.plan.target)
-        is_same = state is not None and state.origin == of_source.origin
+        is_same = state is not None and state.origin == source_table.origin
         changes = find_changes(move.target, pair.table, pair.existing, state, is_same)
         notes += changes
         if state is not None and is_same and not changes and not move.plan.forced and move.plan.mode != "full":
             try:
                 with move.target.transaction():  # a savepoint: what a mode leaves unfinished is undone
-                    moved = _bring_up_to_date(move, pair, pair.existing, state, of_source.watermark)
+                    moved = _bring_up_to_date(move, pair, pair.existing, state, source_table.watermark)
                 return _Outcome(move.plan.mode, moved, notes)
             except FullRefreshNeededError as reason:
                 notes.append(f"refreshed in full: {reason}")
             except (psycopg.IntegrityError, psycopg.errors.ObjectNotInPrerequisiteState) as error:
                 # a key or check that the source has dropped, or a published table without a replica identity
                 notes.append(f"refreshed in full: the target refuses the changes: {safe_message(error)}")
-    loaded = full.load(pair, of_source.covered)
+    loaded = full.load(pair, source_table.covered)
     moved = Moved(loaded.rows, loaded.rows, loaded.bytes)
     return _Outcome("full", moved, notes + loaded.notes, loaded.child_tables, loaded.statistics)
 
@@ -239,7 +239,7 @@ def _bring_up_to_date(
     return key.bring_up_to_date(pair, existing, max(pair.table.rows, state.rows))
 
 
-def _demand_whole_read(move: Move, pair: TablePair) -> None:
+def _check_for_lost_rows(move: Move, pair: TablePair) -> None:
     """Raise TransferRefusedError where the snapshot could not show all rows of the source's table."""
     lost = find_lost_rows(move.source, pair.table)
     if lost is not None:
@@ -249,7 +249,7 @@ def _demand_whole_read(move: Move, pair: TablePair) -> None:
         )
 
 
-def _result(move: Move, of_source: _SourceTable, outcome: _Outcome) -> TransferResult:
+def _result(move: Move, source_table: _SourceTable, outcome: _Outcome) -> TransferResult:
     return TransferResult(
         source=move.plan.source,
         target=move.plan.target,
@@ -259,7 +259,7 @@ def _result(move: Move, of_source: _SourceTable, outcome: _Outcome) -> TransferR
         bytes=outcome.moved.bytes,
         seconds=round(time.monotonic() - move.started, 3),
         verdict=Verdict.VERIFIED if move.verify else Verdict.COUNTED,
-        watermark=of_source.watermark.text if of_source.watermark is not None else None,
+        watermark=source_table.watermark.text if source_table.watermark is not None else None,
         notes=tuple(outcome.notes),
     )
 

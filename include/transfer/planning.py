@@ -29,7 +29,7 @@ class _Selection:
     modes: Mapping[str, Mode]
     views: bool
 
-    def holds(self, name: TableName) -> bool:
+    def selects(self, name: TableName) -> bool:
         """Return whether the table is to be moved."""
         text = str(name)
         return any(fnmatchcase(text, p) for p in self.include) and not any(fnmatchcase(text, p) for p in self.exclude)
@@ -84,7 +84,7 @@ def _plan(source: Connection, target: Connection, selection: _Selection) -> list
         wanted = [
             oid
             for oid, name, is_partition in list_tables(source, selection.views)
-            if not is_partition and selection.holds(name)
+            if not is_partition and selection.selects(name)
         ]
         tables = describe(source, wanted, selection.schema_prefix, target.info.server_version)
     watermarks = _watermarks(target)

@@ -16,12 +16,12 @@ _COLUMNS_PER_QUERY = 200  # a row of a result holds 1,664 values at most
 
 
 def verify(
-    source: Connection, table: Table, where: sql.Composable | None, target: Connection, holders: list[TableName]
+    source: Connection, table: Table, where: sql.Composable | None, target: Connection, row_tables: list[TableName]
 ) -> None:
     """Compare the rows and every column of the source table, where the condition holds, with the target's tables.
 
-    `holders` are the target's tables that hold the rows. Raises TransferRefusedError, which names the columns that
-    differ.
+    `row_tables` hold the rows in the target: the table itself, or child tables that are not attached to it yet.
+    Raises TransferRefusedError, which names the columns that differ.
     """
     if not hashes_agree(source, target):
         raise TransferRefusedError(
@@ -47,7 +47,7 @@ def verify(
             source,
             select.format(checksums, table.name.identifier, condition),
             target,
-            select.format(checksums, union_all(holders), sql.SQL("")),
+            select.format(checksums, union_all(row_tables), sql.SQL("")),
         )
         different += [name for name, ours, theirs in zip(names, in_source, in_target, strict=True) if ours != theirs]
     if different:

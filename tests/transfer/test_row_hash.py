@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from include.transfer import row_hash as row_hash_module
 from include.transfer.catalog import describe, find_table
 from include.transfer.model import TableName
 from include.transfer.row_hash import row_hash
@@ -58,3 +61,14 @@ def test_no_two_rows_of_many_have_the_same_hash(columns: str, source_uri: str) -
         assert oid is not None
         hashed = row_hash(describe(source, [oid], "", 180000)[oid].columns, 180000).as_string(source)
     assert rows(source_uri, f"select count(distinct {hashed}) from t") == [(400_000,)]
+
+
+def test_the_hash_is_the_one_that_the_module_shows(source_uri: str) -> None:
+    execute(source_uri, "create table t (id integer not null, big bigint not null, name text, price real)")
+    with connect(source_uri, "source") as source:
+        oid = find_table(source, TableName("public", "t"))
+        assert oid is not None
+        hashed = row_hash(describe(source, [oid], "", 180000)[oid].columns, 180000).as_string(source)
+    shown = (row_hash_module.__doc__ or "").partition("it is\n")[2].partition("Because")[0]
+    without_comments = "".join(line.partition("--")[0] for line in shown.splitlines())
+    assert re.sub(r"\s", "", hashed) == re.sub(r"\s", "", without_comments)

@@ -97,28 +97,28 @@ def load(pair: TablePair, where: sql.Composable | None) -> Loaded:
     there are child tables, it is empty or has its old rows until the switch.
     """
     target, name = pair.target, pair.name
-    of_source = statistics.read(pair.source, target, pair.table)
+    source_statistics = statistics.read(pair.source, target, pair.table)
     # the values of a generated column arrive as the source computed them
     plain = tuple(replace(c, generated="", default=None) if c.generated else c for c in pair.table.columns)
     wanted = replace(pair.table, columns=plain)
     merged = wanted if pair.existing is None else _merge(wanted, pair.existing)
-    job = _Load(pair.table, merged, where, of_source, pair.progress)
+    job = _Load(pair.table, merged, where, source_statistics, pair.progress)
     ranges = _file_ranges(pair.source, pair.table)
     if len(ranges) == 1 and pair.existing is None:
         notes = create_table(target, name, wanted, as_child=False)
         filled = _fill(pair.source, target, job, name, named=True)
-        return Loaded([], filled.rows, filled.bytes, notes + filled.notes, of_source)
+        return Loaded([], filled.rows, filled.bytes, notes + filled.notes, source_statistics)
     children = [child_tables.new_name(name) for _ in ranges]
     if len(ranges) == 1:
         notes = create_table(target, children[0], merged, as_child=True)
         filled = _fill(pair.source, target, job, children[0], named=False)
-        return Loaded(children, filled.rows, filled.bytes, notes + filled.notes, of_source)
+        return Loaded(children, filled.rows, filled.bytes, notes + filled.notes, source_statistics)
     filled = _load_ranges(pair, job, dict(zip(children, ranges, strict=True)))
     notes = filled.notes
     if pair.existing is None:
         notes = create_table(target, name, wanted, as_child=False)
         notes += add_keys_and_indexes(target, name, pair.table, named=True)
-    return Loaded(children, filled.rows, filled.bytes, notes, of_source)
+    return Loaded(children, filled.rows, filled.bytes, notes, source_statistics)
 
 
 def _merge(table: Table, existing: Table) -> Table:

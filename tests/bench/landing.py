@@ -22,12 +22,13 @@ from pathlib import Path
 import orjson
 import psycopg
 
-from include.landing import batches, contracts, land, pending_files
+from include.contracts import read_contracts
+from include.landing import batches, land, pending_files
 from include.landing.rows import RowSchema
 from include.settings import PROJECT
 from include.stack.local.postgres import PostgresServer, free_port
 
-CONTRACT = next(contract for contract in contracts() if contract.name == "retail.transactions")
+CONTRACT = next(contract for contract in read_contracts() if contract.name == "retail.transactions")
 
 
 def make_files(root: Path, rows: int, files: int) -> None:

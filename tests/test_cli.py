@@ -185,7 +185,7 @@ def test_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, bug: type[Exce
     def fail(*uris: str) -> None:
         raise bug("x")
 
-    monkeypatch.setattr(cli.status, "report", fail)
+    monkeypatch.setattr("include.status.report", fail)
     monkeypatch.setattr(settings, "LOCAL", Path("/nowhere"))
     with pytest.raises(bug):
         main(["status"])
@@ -215,3 +215,22 @@ def test_manifest_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     done = warehouse("build", "--parse", DBT_MANIFEST=str(tmp_path / "file" / "below" / "manifest.json"))
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.startswith(str(tmp_path / "file")) and "DBT_MANIFEST=<file>" in done.stderr
+
+
+def test_a_command_imports_no_stage_but_its_own() -> None:
+    """Or each start would take the time and the memory of all of them."""
+    code = (
+        "import sys; from include.cli import make_parser; make_parser('transfer');"
+        "print(*[name for name in sys.modules if name.startswith(('include.landing', 'include.stack', 'airflow'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=settings.PROJECT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ""
+
+
+def test_every_command_is_found_where_it_is_defined() -> None:
+    for names in cli._ADDERS:
+        for name in names:
+            (made,) = [a for a in make_parser(name)._actions if isinstance(a, argparse._SubParsersAction)]
+            assert tuple(made.choices) == names

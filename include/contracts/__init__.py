@@ -10,12 +10,14 @@ from include.contracts.model import (
     Rule,
     arrives_as_text,
     custom,
+    holds_personal,
     personal_kind,
     read_contract,
     read_contracts,
     select,
     source_tables,
 )
+from include.contracts.quoting import quoted
 
 __all__ = [
     "Column",
@@ -24,7 +26,9 @@ __all__ = [
     "Rule",
     "arrives_as_text",
     "custom",
+    "holds_personal",
     "personal_kind",
+    "quoted",
     "read_contract",
     "read_contracts",
     "select",

@@ -10,23 +10,26 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 from include import settings
 from include.command_line import Commands, add_command, add_group
-from include.transform.project import DbtError, make_docs, make_manifest, run_dbt, watch_project
+from include.transform.project import DbtError, build, make_docs, make_manifest, watch_project
 from include.transform.scaffold import ModelError, write_models
 
 
 def add_commands(commands: Commands) -> None:
     """Add `build`, `model` and `docs`."""
-    build = add_command(
+    building = add_command(
         commands,
         "build",
         _build,
         help="build the dbt models and run their tests",
         description="Build the staging, intermediate and marts schemas of target_db with dbt, and test them.",
     )
-    build.add_argument("--select", metavar="MODELS", help="dbt's selection, such as sales_daily or +marts.sales")
-    build.add_argument("--parse", action="store_true", help="only write the manifest that the DAG is rendered from")
-    build.add_argument("--watch", action="store_true", help="as --parse, again after each change of dbt/, until Ctrl-C")
-    build.add_argument("--target", metavar="URI", help="the database; default: AIRFLOW_CONN_TARGET_DB")
+    building.add_argument("--select", metavar="MODELS", help="dbt's selection, such as sales_daily or +marts.sales")
+    building.add_argument("--unit-tests", action="store_true", help="run the selected models' unit tests too")
+    building.add_argument("--parse", action="store_true", help="only write the manifest that the DAG is rendered from")
+    building.add_argument(
+        "--watch", action="store_true", help="as --parse, again after each change of dbt/, until Ctrl-C"
+    )
+    building.add_argument("--target", metavar="URI", help="the database; default: AIRFLOW_CONN_TARGET_DB")
     model = add_group(
         commands,
         "model",
@@ -61,9 +64,8 @@ def _build(args: argparse.Namespace) -> int:
     if args.parse:
         make_manifest()
         return 0
-    command = ["build", "--exclude-resource-type", "unit_test"]  # they check the SQL, not the data
-    command += ["--select", args.select] if args.select else []
-    return run_dbt(command, args.target and settings.checked_uri(args.target, "--target"))
+    target_uri = args.target and settings.checked_uri(args.target, "--target")
+    return build(args.select, unit_tests=args.unit_tests, target_uri=target_uri)
 
 
 def _model_new(args: argparse.Namespace) -> int:

@@ -5,13 +5,15 @@ dbt connects to target_db through dbt/profiles.yml, which is filled from the con
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from psycopg.pq import Conninfo
 
@@ -24,19 +26,58 @@ PARSED = settings.DBT_MANIFEST.parent / "parsed"  # what dbt writes when it pars
 PARTIAL_PARSE = "partial_parse.msgpack"
 
 
+def build(selection: str | None = None, *, unit_tests: bool = False, target_uri: str | None = None) -> int:
+    """Build and test what dbt's selection says, by default everything, and return dbt's exit code.
+
+    Unit tests check the SQL and not the data, so they run only where somebody asks for them. Raises
+    NothingSelectedError.
+    """
+    arguments = ["build"]
+    arguments += [] if unit_tests else ["--exclude-resource-type", "unit_test"]
+    arguments += ["--select", selection] if selection else []
+    result = _invoke(arguments, target_uri)
+    if selection and result.success and not getattr(result.result, "results", None):
+        raise NothingSelectedError(_nothing_selected(selection))
+    return 0 if result.success else 1
+
+
 def run_dbt(arguments: Sequence[str], target_uri: str | None = None) -> int:
     """Run one dbt command on the project and return its exit code: 1 where a model, a test or dbt itself failed."""
+    return 0 if _invoke(arguments, target_uri).success else 1
+
+
+def _invoke(arguments: Sequence[str], target_uri: str | None) -> Any:
     from dbt.cli.main import dbtRunner
 
     os.environ.update(profile_variables(target_uri or settings.connection_uri("target_db")))
     os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "False")
     folder = str(settings.DBT_PROJECT)
-    result = dbtRunner().invoke([*arguments, *PROFILE, "--project-dir", folder, "--profiles-dir", folder])
-    return 0 if result.success else 1
+    return dbtRunner().invoke([*arguments, *PROFILE, "--project-dir", folder, "--profiles-dir", folder])
+
+
+def _nothing_selected(selection: str) -> str:
+    models = settings.DBT_PROJECT / "models"
+    names = {path.stem: path.relative_to(models).with_suffix("") for path in sorted(models.rglob("*.sql"))}
+    words = re.findall(r"\w+", selection)
+    close = [name for word in words for name in difflib.get_close_matches(word, names, n=1)]
+    meant = f" (did you mean {' or '.join(dict.fromkeys(close))}?)" if close else ""
+    return "\n  ".join(
+        [
+            f"--select {selection!r} matches nothing that can be built or tested{meant}. The models are:",
+            *(".".join(path.parts) for path in names.values()),
+        ]
+    ) + (
+        "\nA name selects one model, +name also what it reads, name+ also what reads it, and marts.sales a folder; "
+        "unit tests count with --unit-tests alone"
+    )
 
 
 class DbtError(FinalError):
     """dbt can't parse its project or serve its docs; the message says why."""
+
+
+class NothingSelectedError(FinalError):
+    """A selection matches no model and no test. The message names it and lists the models."""
 
 
 class DbtRunError(TransientError):

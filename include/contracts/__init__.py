@@ -17,7 +17,6 @@ from include.contracts.model import (
     select,
     source_tables,
 )
-from include.contracts.quoting import quoted
 
 __all__ = [
     "Column",
@@ -28,7 +27,6 @@ __all__ = [
     "custom",
     "holds_personal",
     "personal_kind",
-    "quoted",
     "read_contract",
     "read_contracts",
     "select",

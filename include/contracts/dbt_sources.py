@@ -16,7 +16,6 @@ import yaml
 
 from include import settings
 from include.contracts.model import Column, Contract, read_contracts
-from include.contracts.quoting import quoted
 
 HEADER = "# Made from include/contracts by `warehouse contract sources --write`: change the contract, not this.\n"
 METADATA = {
@@ -75,14 +74,12 @@ def _source(source: str, group: list[Contract]) -> str:
 
 def _test(contract: Contract) -> dict[str, Any]:
     conditions = {
-        f"{column.name} is there": f"{quoted(column.name)} is not null"
-        for column in contract.columns
-        if column.required
+        f"{column.name} is there": f"{column.name} is not null" for column in contract.columns if column.required
     }
     for column in contract.columns:
         if column.spec.enum:
             values = ", ".join("'" + str(entry.value).replace("'", "''") + "'" for entry in column.spec.enum)
-            known = f"{quoted(column.name)}::text in ({values})"
+            known = f"{column.name}::text in ({values})"
             conditions[f"{column.name} is known"] = known if column.required else f"coalesce({known}, true)"
     name = f"{contract.source}__{contract.table}_keeps_its_contract"
     test = {"rows_satisfy": {"name": name, "arguments": {"conditions": conditions}}}

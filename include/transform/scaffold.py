@@ -13,9 +13,9 @@ from string import Template
 from typing import Any
 
 from include import settings
-from include.contracts import Contract, dbt_sources, holds_personal, quoted, read_contracts
+from include.contracts import Contract, dbt_sources, holds_personal, read_contracts
 from include.errors import FinalError
-from include.transform.columns import Column, model_columns
+from include.transform.columns import Column, model_columns, quoted
 from include.transform.model_yaml import Line, Row, dump
 
 

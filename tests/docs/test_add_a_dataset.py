@@ -35,7 +35,7 @@ class Block:
     @property
     def file(self) -> str | None:
         """The file that the block is the text of, where the text before it ends with the file's path and a colon."""
-        named = re.search(r"`([\w./-]+\.(?:sql|yml))`:$", self.before)
+        named = re.search(r"`([\w./-]+\.(?:sql|yml|yaml))`:$", self.before)
         return named[1] if named else None
 
     @property

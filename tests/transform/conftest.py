@@ -76,9 +76,9 @@ PEOPLE = """
       - name: people
         logicalType: object
         properties:
-          - {name: Person No, logicalType: integer, physicalType: integer, primaryKey: true, primaryKeyPosition: 1,
+          - {name: person_no, logicalType: integer, physicalType: integer, primaryKey: true, primaryKeyPosition: 1,
              required: true, classification: personal, description: Number.}
-          - {name: note, logicalType: string, physicalType: text, description: Note.}
+          - {name: Nick Name, logicalType: string, physicalType: text, description: Name.}
           - {name: created_at, logicalType: timestamp, physicalType: timestamptz, required: true, description: When.}
           - {name: state, logicalType: string, physicalType: web.state, required: true, description: State.,
              enum: [{value: active}, {value: gone}]}

@@ -55,7 +55,7 @@ def test_drafts_parse_lint_and_build_on_rows(project: Project, target_uri: str) 
         connection.execute("alter schema web rename to raw_web")
         connection.execute("create type raw_web.state as enum ('active', 'gone')")
         connection.execute(
-            'create table raw_web.people ("Person No" int primary key, note text, created_at timestamptz not null,'
+            'create table raw_web.people (person_no int primary key, "Nick Name" text, created_at timestamptz not null,'
             " state raw_web.state not null, tags text[] not null, place inet)"
         )
         connection.execute(
@@ -143,7 +143,7 @@ def test_staging_model_has_the_form_of_the_projects_own(project: Project) -> Non
     )
     application, _ = project.model_new("web.people")
     text = application.read_text()
-    assert "newest" not in text and '"Person No" as person_no,  -- noqa' in text
+    assert "newest" not in text and '"Nick Name" as nick_name,  -- noqa' in text
     assert "state::text as state," in text and "to_jsonb(tags) as tags," in text
 
 

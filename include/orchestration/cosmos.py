@@ -54,7 +54,7 @@ from include import settings
 from include.errors import FinalError
 from include.orchestration import cosmos_private as private
 from include.orchestration.defaults import connection_uri
-from include.transform import profile_variables
+from include.transform import profile_variables, target_variables
 
 POLL = timedelta(seconds=1)
 
@@ -71,7 +71,7 @@ def build_group(group_id: str) -> TaskGroup:
         ),
         profile_config=TargetProfile(
             profile_name="warehouse",
-            target_name="target_db",
+            target_name=settings.WAREHOUSE_TARGET,
             profiles_yml_filepath=settings.DBT_PROJECT / "profiles.yml",
         ),
         execution_config=ExecutionConfig(
@@ -106,7 +106,7 @@ class TargetProfile(ProfileConfig):
     @contextlib.contextmanager
     def ensure_profile(self, *args: Any, **kwargs: Any) -> Iterator[tuple[Path, dict[str, str]]]:
         with super().ensure_profile(*args, **kwargs) as (path, variables):
-            yield path, {**variables, **profile_variables(connection_uri("target_db"))}
+            yield path, {**variables, **profile_variables(connection_uri("target_db")), **target_variables()}
 
 
 class DataTestFailedError(FinalError):

@@ -10,6 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 from include import settings
 from include.command_line import Commands, add_command, add_group
+from include.errors import SettingError
 from include.transform.project import DbtError, build, make_docs, make_manifest, watch_project
 from include.transform.scaffold import ModelError, write_models
 
@@ -29,7 +30,10 @@ def add_commands(commands: Commands) -> None:
     building.add_argument(
         "--watch", action="store_true", help="as --parse, again after each change of dbt/, until Ctrl-C"
     )
-    building.add_argument("--target", metavar="URI", help="the database; default: AIRFLOW_CONN_TARGET_DB")
+    building.add_argument(
+        "--target", metavar="|".join(settings.TARGETS), help="whose schemas; default: WAREHOUSE_TARGET"
+    )
+    building.add_argument("--database", metavar="URI", help="the database; default: AIRFLOW_CONN_TARGET_DB")
     model = add_group(
         commands,
         "model",
@@ -64,8 +68,11 @@ def _build(args: argparse.Namespace) -> int:
     if args.parse:
         make_manifest()
         return 0
-    target_uri = args.target and settings.checked_uri(args.target, "--target")
-    return build(args.select, unit_tests=args.unit_tests, target_uri=target_uri)
+    target = args.target or settings.WAREHOUSE_TARGET
+    if target not in settings.TARGETS:  # the value is not shown: it may be a URI with a password
+        raise SettingError(f"--target is one of {', '.join(settings.TARGETS)}; --database names a database")
+    target_uri = args.database and settings.checked_uri(args.database, "--database")
+    return build(args.select, unit_tests=args.unit_tests, target=target, target_uri=target_uri)
 
 
 def _model_new(args: argparse.Namespace) -> int:

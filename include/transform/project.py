@@ -1,6 +1,7 @@
 """How dbt is run: one command on the project, the manifest that the warehouse DAG is rendered from, and the docs.
 
-dbt connects to target_db through dbt/profiles.yml, which is filled from the connection's URI.
+dbt connects to target_db through dbt/profiles.yml, which is filled from the connection's URI, and builds in the schemas
+of one of its targets (see `include.transform.environments`).
 """
 
 from __future__ import annotations
@@ -19,14 +20,20 @@ from psycopg.pq import Conninfo
 
 from include import settings
 from include.errors import FinalError, TransientError
+from include.transform.environments import schema_of, target_flags, target_variables
 
-# Flags of every dbt call, Airflow's too: dbt drops its partial parse when they differ.
-PROFILE = ("--profile", "warehouse", "--target", "target_db")
 PARSED = settings.DBT_MANIFEST.parent / "parsed"  # what dbt writes when it parses the project
+SCHEMA_FILE = PARSED / "schema.txt"  # the schema of the marts, by which manifests of two targets differ
 PARTIAL_PARSE = "partial_parse.msgpack"
 
 
-def build(selection: str | None = None, *, unit_tests: bool = False, target_uri: str | None = None) -> int:
+def build(
+    selection: str | None = None,
+    *,
+    unit_tests: bool = False,
+    target: str = settings.WAREHOUSE_TARGET,
+    target_uri: str | None = None,
+) -> int:
     """Build and test what dbt's selection says, by default everything, and return dbt's exit code.
 
     Unit tests check the SQL and not the data, so they run only where somebody asks for them. Raises
@@ -35,7 +42,7 @@ def build(selection: str | None = None, *, unit_tests: bool = False, target_uri:
     arguments = ["build"]
     arguments += [] if unit_tests else ["--exclude-resource-type", "unit_test"]
     arguments += ["--select", selection] if selection else []
-    result = _invoke(arguments, target_uri)
+    result = _invoke(arguments, target_uri, target)
     if selection and result.success and not getattr(result.result, "results", None):
         raise NothingSelectedError(_nothing_selected(selection))
     return 0 if result.success else 1
@@ -46,13 +53,13 @@ def run_dbt(arguments: Sequence[str], target_uri: str | None = None) -> int:
     return 0 if _invoke(arguments, target_uri).success else 1
 
 
-def _invoke(arguments: Sequence[str], target_uri: str | None) -> Any:
+def _invoke(arguments: Sequence[str], target_uri: str | None, target: str = settings.WAREHOUSE_TARGET) -> Any:
     from dbt.cli.main import dbtRunner
 
-    os.environ.update(profile_variables(target_uri or settings.connection_uri("target_db")))
+    os.environ.update(profile_variables(target_uri or settings.connection_uri("target_db")) | target_variables(target))
     os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "False")
     folder = str(settings.DBT_PROJECT)
-    return dbtRunner().invoke([*arguments, *PROFILE, "--project-dir", folder, "--profiles-dir", folder])
+    return dbtRunner().invoke([*arguments, *target_flags(target), "--project-dir", folder, "--profiles-dir", folder])
 
 
 def _nothing_selected(selection: str) -> str:
@@ -85,8 +92,10 @@ class DbtRunError(TransientError):
 
 
 def manifest_is_stale() -> bool:
-    """Return whether the manifest is missing or older than a file of the dbt project."""
+    """Return whether the manifest is missing, older than a file of the dbt project or another target's."""
     if not settings.DBT_MANIFEST.exists():
+        return True
+    if (SCHEMA_FILE.read_text(encoding="utf-8") if SCHEMA_FILE.exists() else "marts") != schema_of("marts"):
         return True
     made = settings.DBT_MANIFEST.stat().st_mtime
     for path in settings.DBT_PROJECT.rglob("*"):
@@ -107,9 +116,9 @@ def make_manifest() -> None:
         return
     PARSED.mkdir(parents=True, exist_ok=True)
     began = time.time()
-    variables = profile_variables(settings.connection_uri("target_db"))
+    variables = profile_variables(settings.connection_uri("target_db")) | target_variables()
     done = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", "parse", *PROFILE, "--profiles-dir=."],
+        [sys.executable, "-m", "dbt.cli.main", "parse", *target_flags(), "--profiles-dir=."],
         cwd=settings.DBT_PROJECT,
         env={**os.environ, **variables, "DBT_TARGET_PATH": str(PARSED), "DBT_LOG_PATH": str(PARSED)},
         capture_output=True,
@@ -126,6 +135,7 @@ def make_manifest() -> None:
     made = PARSED / "manifest.json"
     os.utime(made, (began, began))  # a file that was edited while dbt parsed is younger than the manifest then
     made.replace(settings.DBT_MANIFEST)
+    SCHEMA_FILE.write_text(schema_of("marts"), encoding="utf-8")
 
 
 def watch_project() -> NoReturn:

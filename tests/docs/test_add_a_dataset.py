@@ -124,7 +124,9 @@ def test_page_names_every_file_that_is_made(followed: Copy) -> None:
 
 def test_projects_own_checks_pass_with_the_new_dataset(followed: Copy) -> None:
     assert "contracts are in order" in followed.run(".venv/bin/warehouse contract check")
-    followed.run("cd dbt && dbt --warn-error parse --profiles-dir . --target-path ../parsed --log-path ../parsed")
+    followed.run(
+        "cd dbt && dbt --warn-error parse --target prod --profiles-dir . --target-path ../parsed --log-path ../parsed"
+    )
     followed.run("sqlfluff lint -q dbt/models/staging/web dbt/models/marts/web")
     said = followed.run(
         f"{sys.executable} -m pytest -q -p no:cacheprovider tests/contracts/test_check.py tests/dags"

@@ -20,7 +20,7 @@ def test_dbt_in_airflow_reads_every_parameter_of_the_connection(monkeypatch: pyt
     uri = "postgresql://me:p%40ss@[::1]/shop?sslmode=verify-full&sslrootcert=%2Fca.pem&connect_timeout=7"
     monkeypatch.setenv("AIRFLOW_CONN_TARGET_DB", uri)
     path = settings.DBT_PROJECT / "profiles.yml"
-    with TargetProfile("warehouse", "target_db", profiles_yml_filepath=path).ensure_profile() as (used, variables):
+    with TargetProfile("warehouse", "prod", profiles_yml_filepath=path).ensure_profile() as (used, variables):
         assert used == path
     given = {"HOST": "::1", "PORT": "5432", "USER": "me", "PASSWORD": "p@ss", "NAME": "shop"}
     assert variables.items() >= {f"TARGET_DB_{name}": value for name, value in given.items()}.items()

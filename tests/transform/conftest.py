@@ -122,17 +122,19 @@ class Project:
         return write_models(name, mart=mart, domain=domain, folder=self.contracts, project=self.dbt)
 
     def run_dbt(
-        self, *arguments: str, uri: str = "postgresql://nobody@127.0.0.1:1/none"
+        self, *arguments: str, uri: str = "postgresql://nobody@127.0.0.1:1/none", target: str | None = "prod"
     ) -> subprocess.CompletedProcess[str]:
-        folders = {
+        """Run dbt by hand, on a target or on the project's default."""
+        options = {
             "project-dir": self.dbt,
             "profiles-dir": self.dbt,
             "target-path": self.scratch,
             "log-path": self.scratch,
+            **({"target": target} if target else {}),
         }
         program = str(Path(sys.executable).with_name("dbt"))
         return subprocess.run(
-            [program, *arguments, *(f"--{name}={folder}" for name, folder in folders.items()), "--no-use-colors"],
+            [program, *arguments, *(f"--{name}={value}" for name, value in options.items()), "--no-use-colors"],
             env={**os.environ, **transform.profile_variables(uri)},
             capture_output=True,
             text=True,

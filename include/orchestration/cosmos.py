@@ -57,8 +57,8 @@ from include.orchestration.verdict import (
     DataTestFailedError,
     DbtModelError,
     Verdict,
+    assign_tests,
     is_final,
-    tests_by_model,
     verdict_on,
 )
 from include.transform import profile_variables, target_variables
@@ -93,7 +93,7 @@ def build_group(group_id: str) -> TaskGroup:
             emit_datasets=False,
         ),
     )
-    tests = tests_by_model(group.dbt_graph.filtered_nodes)
+    tests = assign_tests(group.dbt_graph.filtered_nodes)
     for task in group.iter_tasks():
         if isinstance(task, DbtProducerWatcherOperator):
             private.report_events(task, functools.partial(_report_event, producer=task), tests)

@@ -75,7 +75,7 @@ def verdict_on(
     return Verdict.FAIL_WITH_PRODUCER if ended else Verdict.WAIT
 
 
-def tests_by_model(nodes: dict[str, DbtNode]) -> dict[str, list[str]]:
+def assign_tests(nodes: dict[str, DbtNode]) -> dict[str, list[str]]:
     """Return the tests of each model. A test that reads several models belongs to the last of them alone."""
     # Otherwise an early model's task, and all that follow it, would wait for a test that needs the late one.
 

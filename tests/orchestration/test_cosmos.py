@@ -26,7 +26,7 @@ from include.orchestration.verdict import (
     DataTestFailedError,
     DbtModelError,
     Verdict,
-    tests_by_model,
+    assign_tests,
     verdict_on,
 )
 from tests.transform.conftest import Project
@@ -70,7 +70,7 @@ def test_test_counts_for_the_last_model_it_reads() -> None:
         "chain": node(test, "staging", "mart"),
         "apart": node(test, "mart", "other_mart", "orders"),
     }
-    assert tests_by_model(nodes) == {"staging": ["alone"], "mart": ["chain", "apart"], "other_mart": ["apart"]}
+    assert assign_tests(nodes) == {"staging": ["alone"], "mart": ["chain", "apart"], "other_mart": ["apart"]}
 
 
 async def outcome(

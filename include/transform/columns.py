@@ -109,7 +109,7 @@ class Column:
         made: dict[str, Any] = {"name": self.name}
         if self.quoted != self.name:
             made["quote"] = True
-        made["description"] = self.description or "TODO"
+        made["description"] = literal(self.description) or "TODO"
         return made
 
     def example(self, number: int) -> Any:
@@ -135,6 +135,11 @@ def model_columns(contract: Contract) -> list[Column]:
         )
         for column in contract.columns
     ]
+
+
+def literal(text: str) -> str:
+    """Return a text that dbt's Jinja renders to this one: a brace that would open a template is escaped."""
+    return re.sub(r"\{(?=[{%#])", "{{ '{' }}", text)
 
 
 def quoted(name: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from include import settings
 from include.contracts import Contract, dbt_sources, holds_personal, read_contracts
 from include.errors import FinalError
-from include.transform.columns import Column, model_columns, quoted
+from include.transform.columns import Column, literal, model_columns, quoted
 from include.transform.model_yaml import Line, Row, dump
 
 
@@ -231,7 +231,7 @@ def _listed(columns: list[Column]) -> str:
 
 def _staging_description(contract: Contract, key: list[Column]) -> str:
     state = "as the newest landed version has it" if contract.is_landed else "as the application has it"
-    sentences = [f"One row per {_listed(key)} of {contract.name}, {state}.", contract.description]
+    sentences = [f"One row per {_listed(key)} of {contract.name}, {state}.", literal(contract.description)]
     sentences += ["Holds personal values."] if any(holds_personal(column.spec) for column in contract.columns) else []
     return " ".join(filter(None, sentences))
 

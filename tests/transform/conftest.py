@@ -32,7 +32,8 @@ VISITS = """
         properties:
           - {name: visit_id, logicalType: integer, physicalType: bigint, primaryKey: true, primaryKeyPosition: 1,
              required: true, description: Number of the visit.}
-          - {name: at, logicalType: timestamp, physicalType: timestamptz, required: true, description: When.}
+          - {name: at, logicalType: timestamp, physicalType: timestamptz, required: true,
+             description: "When, {{ at }}."}
           - {name: order, logicalType: string, physicalType: varchar(8), description: "What was ordered: a word."}
           - {name: kind, logicalType: string, physicalType: text, required: true, description: "Who's there.",
              enum: [{value: it's a person}, {value: robot}]}

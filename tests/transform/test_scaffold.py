@@ -37,6 +37,8 @@ def test_drafts_parse_lint_and_build_on_rows(project: Project, target_uri: str) 
     strict = '--warn-error-options={"error": "all", "warn": ["UnusedResourceConfigPath"]}'
     parsed = project.run_dbt(strict, "parse")
     assert parsed.returncode == 0, parsed.stdout
+    manifest = json.loads((project.scratch / "manifest.json").read_text())
+    assert manifest["nodes"]["model.warehouse.visits_by_number"]["columns"]["at"]["description"] == "When, {{ at }}."
     linter = [
         str(Path(sys.executable).with_name("sqlfluff")),
         "lint",

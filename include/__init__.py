@@ -1,1 +1,1 @@
-"""The stages of the warehouse and what they share; `python -m include --help` runs them without Airflow."""
+"""The stages of the warehouse and what they share; the program `warehouse` runs them without Airflow."""

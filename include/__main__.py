@@ -1,4 +1,4 @@
-"""`python -m include COMMAND`, and what the program `warehouse` calls."""
+"""The entry point of the program `warehouse`, and of `python -m include`, which is the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from include.errors import SettingError
 def main() -> int:
     """Run the command line and return its exit code.
 
-    Settings are read when modules are imported, so that is where a wrong one is met.
+    Settings are read while modules are imported, so a wrong setting raises its error there.
     """
     try:
         from include.cli import main as run

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from include import landing, settings, status
-from include.command_line import Parser, add_command
+from include.command_line import add_command
 from include.contracts import read_contracts, source_tables
 from include.contracts.commands import add_commands as add_contract_commands
 from include.errors import WarehouseError
@@ -29,7 +29,7 @@ _INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended: 128 and the 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser: argparse.ArgumentParser = Parser(
+    parser = argparse.ArgumentParser(
         prog="warehouse",
         description="Land files in the source Postgres, move its tables to the target, build the marts there.",
         epilog="Connections: AIRFLOW_CONN_SOURCE_DB and AIRFLOW_CONN_TARGET_DB as postgresql:// URIs, "
@@ -84,7 +84,7 @@ def _status(args: argparse.Namespace) -> int:
         stopped = overview.stopped_databases()
         if stopped:
             print(
-                f"the {' and '.join(stopped)} Postgres is stopped, so nothing more is known: start it with `make start`"
+                f"the {' and '.join(stopped)} Postgres is stopped, so its rows are not counted: `make start` starts it"
             )
             return 0
     print(status.report(settings.connection_uri("source_db"), settings.connection_uri("target_db")))

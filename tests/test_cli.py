@@ -208,3 +208,10 @@ def test_demo_files_that_cannot_be_written_are_one_sentence(
     assert main(["demo", *command, str(tmp_path / "file" / "below")]) == 1
     said = capsys.readouterr().err
     assert said.startswith(str(tmp_path / "file")) and "make the folder writable, or name another one" in said
+
+
+def test_manifest_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = warehouse("build", "--parse", DBT_MANIFEST=str(tmp_path / "file" / "below" / "manifest.json"))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.startswith(str(tmp_path / "file")) and "DBT_MANIFEST=<file>" in done.stderr

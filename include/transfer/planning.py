@@ -54,7 +54,8 @@ def plan(
 
     `include` and `exclude` hold shell patterns for schema.table; `modes` overrides the choice by such a pattern (the
     first that matches). `views` moves views and materialized views too, as tables, in full. System schemas and
-    partitions never move by themselves. Raises TransferError when a server can't be read or a name gets too long.
+    partitions never move by themselves. Raises TransferError when a server can't be read or a name gets too long, and
+    ConnectionFailedError when one can't be reached.
     """
     selection = _Selection(include, exclude, full, schema_prefix, modes or {}, views)
     with connect(source_uri, "source") as source, connect(target_uri, "target") as target:

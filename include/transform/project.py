@@ -114,7 +114,13 @@ def make_manifest() -> None:
     """
     if not manifest_is_stale():
         return
-    PARSED.mkdir(parents=True, exist_ok=True)
+    try:
+        PARSED.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DbtError(
+            f"{PARSED}: dbt's manifest can't be written there ({error.strerror}): make the folder writable, or name "
+            "another file with DBT_MANIFEST=<file>"
+        ) from None
     began = time.time()
     variables = profile_variables(settings.connection_uri("target_db")) | target_variables()
     done = subprocess.run(

@@ -53,8 +53,11 @@ class Stack:
         self.ui = f"http://127.0.0.1:{self.ports['AIRFLOW_UI_PORT']}"
 
     def call(self, verb: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return self.warehouse("stack", verb, **more)
+
+    def warehouse(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "include", "stack", verb],
+            [sys.executable, "-m", "include", *command],
             cwd=settings.PROJECT,
             env={**self.environment, **more},
             capture_output=True,
@@ -186,6 +189,16 @@ def answers(address: str, port: int) -> bool:
     return True
 
 
+def test_status_shows_what_runs_and_what_the_marts_hold(
+    stack: Stack, first_run: subprocess.CompletedProcess[str]
+) -> None:
+    shown = stack.warehouse("status")
+    assert shown.returncode == 0, shown.stderr
+    assert len(re.findall(r"^(?:postgres|airflow) .* running +\d+", shown.stdout, re.M)) == 8
+    assert "\nAirflow: metadatabase healthy, scheduler healthy" in shown.stdout
+    assert "retail.transactions" in shown.stdout and "sales_daily" in shown.stdout
+
+
 def test_models_are_tasks_of_the_warehouse(stack: Stack, first_run: subprocess.CompletedProcess[str]) -> None:
     (run,) = stack.get("/dags/warehouse/dagRuns?order_by=run_after&limit=1")["dag_runs"]
     tasks = stack.get(f"/dags/warehouse/dagRuns/{run['dag_run_id']}/taskInstances?limit=100")["task_instances"]
@@ -273,6 +286,8 @@ def test_stop_leaves_nothing_running_and_data_survive_a_restart(
     assert stack.processes()
     assert stack.call("stop").returncode == 0
     assert stack.processes() == []
+    shown = stack.warehouse("status")
+    assert shown.returncode == 0 and "source and target Postgres is stopped" in shown.stdout
     started = stack.call("start")
     assert started.returncode == 0, started.stderr
     assert one(stack.target, "select count(*) from marts.sales_daily") > 0

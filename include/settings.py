@@ -54,6 +54,14 @@ def port_setting(name: str, default: int) -> int:
     return number_setting(name, default, 1, 65535)
 
 
+def choice_setting(name: str, default: str, choices: tuple[str, ...]) -> str:
+    """Return one of some words; SettingError names the variable that holds another one."""
+    text = setting(name, default)
+    if text not in choices:
+        raise SettingError(f"{name}: {text!r} is none of {', '.join(choices)}")
+    return text
+
+
 @dataclass(frozen=True)
 class Server:
     """A Postgres server of the stack, as seen from the host: who owns it, where it listens, what it holds."""
@@ -115,6 +123,10 @@ RUN_AT_FIRST_START = setting("FIRST_RUN", "scheduled") == "immediately"
 
 # the modes in which tables travel where the transfer's own choice is not wanted: sales.*=full,billing.account=key
 TRANSFER_MODES = setting("TRANSFER_MODES", "")
+
+# the targets of dbt/profiles.yml, and the one that Airflow and `warehouse` build in
+TARGETS = ("dev", "ci", "prod")
+WAREHOUSE_TARGET = choice_setting("WAREHOUSE_TARGET", "prod", TARGETS)
 
 # the folder of the stack without Docker: databases, logs, demo files
 LOCAL = (PROJECT / Path(setting("LOCAL_ROOT", ".local")).expanduser()).resolve()

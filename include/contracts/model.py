@@ -151,6 +151,12 @@ def personal_kind(spec: SchemaProperty) -> str | None:
     return custom(spec.customProperties, "personal", "other" if spec.classification == "personal" else None)
 
 
+def holds_personal(spec: SchemaProperty) -> bool:
+    """Return whether a property is personal, or something in the object or list that it is."""
+    inner = [*(spec.properties or []), *([spec.items] if spec.items else [])]
+    return personal_kind(spec) is not None or any(map(holds_personal, inner))
+
+
 def arrives_as_text(spec: SchemaProperty, is_csv: bool) -> bool:
     """Return whether files hold the value as text, as a CSV does with all values."""
     return (

@@ -9,7 +9,7 @@ So here
   (`start_from_trigger` and `TaskSuccessEvent`, both of Airflow 3);
 - a later model's task, which dbt has often built by the time its turn comes, looks in a worker first, because a way
   through the triggerer takes two or three seconds, and waits in the triggerer only if it must;
-- a failure goes to a worker, which fails the task, or on a retry builds that one model again;
+- a failure goes to a worker, which fails the task with dbt's message, or on a retry builds that one model again;
 - the producer reports the end of each model and of its tests, and not every event of every node.
 
 What is private to Cosmos stands in `include.orchestration.cosmos_private`.
@@ -23,7 +23,6 @@ import functools
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
-from enum import StrEnum, auto
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,7 +31,6 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow.triggers.base import (
     BaseTrigger,
     StartTriggerArgs,
-    TaskFailedEvent,
     TaskSkippedEvent,
     TaskSuccessEvent,
     TriggerEvent,
@@ -51,10 +49,19 @@ from cosmos.dbt.graph import DbtNode
 from cosmos.operators.watcher import DbtProducerWatcherOperator, DbtRunWatcherOperator
 
 from include import settings
-from include.errors import FinalError
 from include.orchestration import cosmos_private as private
 from include.orchestration.defaults import connection_uri
-from include.transform import profile_variables
+from include.orchestration.verdict import (
+    MESSAGE_LENGTH,
+    PROJECT_ERROR,
+    DataTestFailedError,
+    DbtModelError,
+    Verdict,
+    assign_tests,
+    is_final,
+    verdict_on,
+)
+from include.transform import profile_variables, target_variables
 
 POLL = timedelta(seconds=1)
 
@@ -71,7 +78,7 @@ def build_group(group_id: str) -> TaskGroup:
         ),
         profile_config=TargetProfile(
             profile_name="warehouse",
-            target_name="target_db",
+            target_name=settings.WAREHOUSE_TARGET,
             profiles_yml_filepath=settings.DBT_PROJECT / "profiles.yml",
         ),
         execution_config=ExecutionConfig(
@@ -86,7 +93,7 @@ def build_group(group_id: str) -> TaskGroup:
             emit_datasets=False,
         ),
     )
-    tests = _tests_by_model(group.dbt_graph.filtered_nodes)
+    tests = assign_tests(group.dbt_graph.filtered_nodes)
     for task in group.iter_tasks():
         if isinstance(task, DbtProducerWatcherOperator):
             private.report_events(task, functools.partial(_report_event, producer=task), tests)
@@ -106,44 +113,7 @@ class TargetProfile(ProfileConfig):
     @contextlib.contextmanager
     def ensure_profile(self, *args: Any, **kwargs: Any) -> Iterator[tuple[Path, dict[str, str]]]:
         with super().ensure_profile(*args, **kwargs) as (path, variables):
-            yield path, {**variables, **profile_variables(connection_uri("target_db"))}
-
-
-class DataTestFailedError(FinalError):
-    """A data test of a model failed. The same rows would fail it again."""
-
-
-class Verdict(StrEnum):
-    """What a model's task does, by what the producer has reported so far."""
-
-    WAIT = auto()
-    SUCCEED = auto()
-    SKIP = auto()
-    FAIL_FOR_GOOD = auto()  # a data test failed: the same rows would fail it again
-    FAIL = auto()
-    FAIL_WITH_PRODUCER = auto()
-    BUILD_ALONE = auto()  # a retry after the producer has ended
-
-
-def verdict_on(
-    status: dict[str, Any] | None, tests: str | None, *, has_tests: bool, ended: bool, retried: bool
-) -> Verdict:
-    """Return the verdict on a model, from what the producer has reported of the model and of its tests.
-
-    `ended`: the producer has ended, so no further report will come. `retried`: this is not the task's first try.
-    """
-    if ended and retried:
-        return Verdict.BUILD_ALONE
-    model = status["status"] if status else None
-    if private.is_skipped(model):
-        return Verdict.SKIP
-    if model and not private.is_success(model):
-        return Verdict.FAIL
-    if model and (not has_tests or private.is_success(tests)):
-        return Verdict.SUCCEED
-    if model and tests:
-        return Verdict.FAIL_FOR_GOOD
-    return Verdict.FAIL_WITH_PRODUCER if ended else Verdict.WAIT
+            yield path, {**variables, **profile_variables(connection_uri("target_db")), **target_variables()}
 
 
 class ModelTask(DbtRunWatcherOperator):
@@ -166,23 +136,39 @@ class ModelTask(DbtRunWatcherOperator):
     def execute(self, context: Any, **_: Any) -> None:
         """Act on what the producer has reported; where that is nothing yet, wait for it in the triggerer."""
         ti, node = context["ti"], self.model_unique_id
+        status = ti.xcom_pull(self.producer_task_id, key=private.status_key(node))
+        project_error = ti.xcom_pull(self.producer_task_id, key=PROJECT_ERROR)
         verdict = verdict_on(
-            ti.xcom_pull(self.producer_task_id, key=private.status_key(node)),
+            status,
             ti.xcom_pull(self.producer_task_id, key=private.tests_status_key(node)) if self.has_tests else None,
             has_tests=self.has_tests,
             ended=private.has_ended(private.producer_state(self, context)),
             retried=ti.try_number > 1,
+            project_error=project_error,
         )
         if verdict is Verdict.WAIT:
             self.defer(trigger=ModelTrigger(**self._trigger_arguments()), method_name="execute_complete")
         elif verdict is Verdict.SKIP:
             raise AirflowSkipException(f"dbt skipped {node}")
-        elif verdict is Verdict.FAIL_FOR_GOOD:
-            raise DataTestFailedError(f"a data test of {node} failed: the log of {self.producer_task_id} says which")
         elif verdict is Verdict.SUCCEED:
             self.log.info("%s is built and tested; the log of %s has dbt's own words", node, self.producer_task_id)
         else:
-            self.execute_complete(context, _FAILURES[verdict])
+            self.execute_complete(context, _failure(verdict, status, project_error))
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> None:
+        """Fail the task, or build the model alone. Raises DbtModelError and DataTestFailedError, which are final."""
+        node, verdict = self.model_unique_id, event.get("verdict")
+        if verdict == Verdict.FAIL_DATA_TEST:
+            raise DataTestFailedError(f"a data test of {node} failed: the log of {self.producer_task_id} says which")
+        broken = f"{node} can't be built until its files are mended"
+        if verdict == Verdict.FAIL_FOR_GOOD:
+            raise DbtModelError(f"{broken}: {event['message']}")
+        try:
+            super().execute_complete(context, event)
+        except Exception as error:
+            if is_final(str(error)):  # found when the model was built alone
+                raise DbtModelError(f"{broken}: {error}") from error
+            raise
 
     def _trigger_arguments(self) -> dict[str, Any]:
         return {"node": self.model_unique_id, "has_tests": self.has_tests, "producer": self.producer_task_id}
@@ -191,9 +177,17 @@ class ModelTask(DbtRunWatcherOperator):
 # What Cosmos' own sensor does in a worker after its trigger has ended.
 _FAILURES = {
     Verdict.FAIL: private.NODE_FAILED,
+    Verdict.FAIL_DATA_TEST: private.NODE_FAILED,
+    Verdict.FAIL_FOR_GOOD: private.NODE_FAILED,
     Verdict.FAIL_WITH_PRODUCER: private.PRODUCER_FAILED,
     Verdict.BUILD_ALONE: private.BUILD_THIS_NODE,
 }
+
+
+def _failure(verdict: Verdict, status: dict[str, Any] | None, project_error: str | None) -> dict[str, Any]:
+    """Return what a worker needs to fail a task, or to build its model alone."""
+    message = (status or {}).get("message") or project_error
+    return {**_FAILURES[verdict], "verdict": verdict.value, "message": message}
 
 
 def _one_task(*, dag: Any, task_group: Any, node: DbtNode, task_args: dict[str, Any], **_: Any) -> ModelTask:
@@ -206,41 +200,29 @@ def _one_task(*, dag: Any, task_group: Any, node: DbtNode, task_args: dict[str, 
     )
 
 
-def _tests_by_model(nodes: dict[str, DbtNode]) -> dict[str, list[str]]:
-    """Return the tests of each model. A test that reads several models belongs to the last of them alone.
-
-    Otherwise an early model's task, and all that follow it, would wait for a test that needs the late one.
-    """
-
-    def ancestors(name: str) -> set[str]:
-        above = set(nodes[name].depends_on) & nodes.keys()
-        return above.union(*map(ancestors, above))
-
-    found: dict[str, list[str]] = {}
-    for name, node in nodes.items():
-        if node.resource_type == DbtResourceType.TEST:
-            read = [parent for parent in node.depends_on if parent in nodes]
-            early = set().union(*map(ancestors, read))
-            for model in set(read) - early:
-                found.setdefault(model, []).append(name)
-    return found
-
-
 def _report_event(line: str, extra_kwargs: dict[str, Any], *, producer: DbtProducerWatcherOperator) -> None:
     """Log one event of dbt and, when it ends a model or the last test of one, report that to the model's task."""
     event = json.loads(line)
     if event["info"].get("level") != "debug":
         private.log_event(event)
-    node = event.get("data", {}).get("node_info", {})
+    data, ti = event.get("data", {}), extra_kwargs["context"]["ti"]
+    if event["info"].get("name") == "MainEncounteredError" and is_final(data.get("exc")):
+        ti.xcom_push(key=PROJECT_ERROR, value=data["exc"][:MESSAGE_LENGTH])
+    node = data.get("node_info", {})
     name = node.get("unique_id")
     status = private.status_of(event, name, node.get("node_status"), producer)
     if not private.is_terminal(status):
         return
-    ti = extra_kwargs["context"]["ti"]
     if node.get("resource_type") == "test":
         private.report_test(name, status, producer, ti)
     elif node.get("resource_type") in ("model", "snapshot"):
-        ti.xcom_push(key=private.status_key(name), value={"status": status, "outlet_uris": []})
+        if node.get("node_status") == "error" and "run_result" not in data:
+            return  # the model's task would act at once, and the event with dbt's message comes next
+        report = {"status": status, "outlet_uris": []}
+        message = data.get("run_result", {}).get("message")
+        if is_final(message):  # what a database says may hold values of rows, and stays in the log
+            report["message"] = message[:MESSAGE_LENGTH]
+        ti.xcom_push(key=private.status_key(name), value=report)
 
 
 class ModelTrigger(BaseTrigger):
@@ -257,16 +239,19 @@ class ModelTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event: the task's success, skip or final failure, or what a worker needs to fail or build it."""
+        """Yield one event: the task's success or skip, or what a worker needs to fail it or to build the model."""
         while True:
             # The state is read before the reports: one that is missing after the producer has ended won't come.
             ended = private.has_ended(await self._producer_state())
+            status = await self._report(private.status_key(self.node))
+            project_error = await self._report(PROJECT_ERROR) if ended else None
             verdict = verdict_on(
-                await self._report(private.status_key(self.node)),
+                status,
                 await self._report(private.tests_status_key(self.node)) if self.has_tests else None,
                 has_tests=self.has_tests,
                 ended=ended,
                 retried=self._ti.try_number > 1,
+                project_error=project_error,
             )
             if verdict is not Verdict.WAIT:
                 break
@@ -276,11 +261,9 @@ class ModelTrigger(BaseTrigger):
             yield TaskSuccessEvent()
         elif verdict is Verdict.SKIP:
             yield TaskSkippedEvent()
-        elif verdict is Verdict.FAIL_FOR_GOOD:
-            self.log.error("A data test of %s failed; the log of %s says which", self.node, self.producer)
-            yield TaskFailedEvent()
         else:
-            yield TriggerEvent(_FAILURES[verdict])  # type: ignore[no-untyped-call]
+            # Also for a final failure: Airflow tries a task again that fails in the triggerer, whatever its reason.
+            yield TriggerEvent(_failure(verdict, status, project_error))  # type: ignore[no-untyped-call]
 
     @property
     def _ti(self) -> Any:

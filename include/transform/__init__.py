@@ -1,5 +1,6 @@
 """Transform: how dbt is run. What the rows mean is said in dbt/."""
 
+from include.transform.environments import schema_of, target_variables
 from include.transform.marts import count_marts, summary
 from include.transform.project import (
     DbtError,
@@ -20,5 +21,7 @@ __all__ = [
     "make_manifest",
     "profile_variables",
     "run_dbt",
+    "schema_of",
     "summary",
+    "target_variables",
 ]

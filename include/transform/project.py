@@ -1,42 +1,90 @@
 """How dbt is run: one command on the project, the manifest that the warehouse DAG is rendered from, and the docs.
 
-dbt connects to target_db through dbt/profiles.yml, which is filled from the connection's URI.
+dbt connects to target_db through dbt/profiles.yml, which is filled from the connection's URI, and builds in the schemas
+of one of its targets (see `include.transform.environments`).
 """
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from psycopg.pq import Conninfo
 
 from include import settings
 from include.errors import FinalError, TransientError
+from include.transform.environments import schema_of, target_flags, target_variables
 
-# Flags of every dbt call, Airflow's too: dbt drops its partial parse when they differ.
-PROFILE = ("--profile", "warehouse", "--target", "target_db")
 PARSED = settings.DBT_MANIFEST.parent / "parsed"  # what dbt writes when it parses the project
+SCHEMA_FILE = PARSED / "schema.txt"  # the schema of the marts, by which manifests of two targets differ
 PARTIAL_PARSE = "partial_parse.msgpack"
+
+
+def build(
+    selection: str | None = None,
+    *,
+    unit_tests: bool = False,
+    target: str = settings.WAREHOUSE_TARGET,
+    target_uri: str | None = None,
+) -> int:
+    """Build and test what dbt's selection says, by default everything, and return dbt's exit code.
+
+    Unit tests check the SQL and not the data, so they run only where somebody asks for them. Raises
+    NothingSelectedError.
+    """
+    arguments = ["build"]
+    arguments += [] if unit_tests else ["--exclude-resource-type", "unit_test"]
+    arguments += ["--select", selection] if selection else []
+    result = _invoke(arguments, target_uri, target)
+    if selection and result.success and not getattr(result.result, "results", None):
+        raise NothingSelectedError(_nothing_selected(selection))
+    return 0 if result.success else 1
 
 
 def run_dbt(arguments: Sequence[str], target_uri: str | None = None) -> int:
     """Run one dbt command on the project and return its exit code: 1 where a model, a test or dbt itself failed."""
+    return 0 if _invoke(arguments, target_uri).success else 1
+
+
+def _invoke(arguments: Sequence[str], target_uri: str | None, target: str = settings.WAREHOUSE_TARGET) -> Any:
     from dbt.cli.main import dbtRunner
 
-    os.environ.update(profile_variables(target_uri or settings.connection_uri("target_db")))
+    os.environ.update(profile_variables(target_uri or settings.connection_uri("target_db")) | target_variables(target))
     os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "False")
     folder = str(settings.DBT_PROJECT)
-    result = dbtRunner().invoke([*arguments, *PROFILE, "--project-dir", folder, "--profiles-dir", folder])
-    return 0 if result.success else 1
+    return dbtRunner().invoke([*arguments, *target_flags(target), "--project-dir", folder, "--profiles-dir", folder])
+
+
+def _nothing_selected(selection: str) -> str:
+    models = settings.DBT_PROJECT / "models"
+    names = {path.stem: path.relative_to(models).with_suffix("") for path in sorted(models.rglob("*.sql"))}
+    words = re.findall(r"\w+", selection)
+    close = [name for word in words for name in difflib.get_close_matches(word, names, n=1)]
+    meant = f" (did you mean {' or '.join(dict.fromkeys(close))}?)" if close else ""
+    return "\n  ".join(
+        [
+            f"--select {selection!r} matches nothing that can be built or tested{meant}. The models are:",
+            *(".".join(path.parts) for path in names.values()),
+        ]
+    ) + (
+        "\nA name selects one model, +name also what it reads, name+ also what reads it, and marts.sales a folder; "
+        "unit tests count with --unit-tests alone"
+    )
 
 
 class DbtError(FinalError):
     """dbt can't parse its project or serve its docs; the message says why."""
+
+
+class NothingSelectedError(FinalError):
+    """A selection matches no model and no test. The message names it and lists the models."""
 
 
 class DbtRunError(TransientError):
@@ -44,8 +92,10 @@ class DbtRunError(TransientError):
 
 
 def manifest_is_stale() -> bool:
-    """Return whether the manifest is missing or older than a file of the dbt project."""
+    """Return whether the manifest is missing, older than a file of the dbt project or another target's."""
     if not settings.DBT_MANIFEST.exists():
+        return True
+    if (SCHEMA_FILE.read_text(encoding="utf-8") if SCHEMA_FILE.exists() else "marts") != schema_of("marts"):
         return True
     made = settings.DBT_MANIFEST.stat().st_mtime
     for path in settings.DBT_PROJECT.rglob("*"):
@@ -72,9 +122,9 @@ def make_manifest() -> None:
             "another file with DBT_MANIFEST=<file>"
         ) from None
     began = time.time()
-    variables = profile_variables(settings.connection_uri("target_db"))
+    variables = profile_variables(settings.connection_uri("target_db")) | target_variables()
     done = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", "parse", *PROFILE, "--profiles-dir=."],
+        [sys.executable, "-m", "dbt.cli.main", "parse", *target_flags(), "--profiles-dir=."],
         cwd=settings.DBT_PROJECT,
         env={**os.environ, **variables, "DBT_TARGET_PATH": str(PARSED), "DBT_LOG_PATH": str(PARSED)},
         capture_output=True,
@@ -91,6 +141,7 @@ def make_manifest() -> None:
     made = PARSED / "manifest.json"
     os.utime(made, (began, began))  # a file that was edited while dbt parsed is younger than the manifest then
     made.replace(settings.DBT_MANIFEST)
+    SCHEMA_FILE.write_text(schema_of("marts"), encoding="utf-8")
 
 
 def watch_project() -> NoReturn:

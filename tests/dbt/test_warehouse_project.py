@@ -117,7 +117,7 @@ def run_dbt(
     *args: str, project: Path = DBT_PROJECT, scratch: Path, variables: dict[str, str]
 ) -> subprocess.CompletedProcess[str]:
     folders = {"project-dir": project, "profiles-dir": project, "target-path": scratch / "target", "log-path": scratch}
-    command = [str(Path(sys.executable).with_name("dbt")), *args, "--no-use-colors"]
+    command = [str(Path(sys.executable).with_name("dbt")), *args, "--target=prod", "--no-use-colors"]
     return subprocess.run(
         command + [f"--{option}={folder}" for option, folder in folders.items()],
         env=os.environ | variables,

@@ -49,7 +49,7 @@ def test_dbt_refuses_a_server_without_encryption_where_the_uri_demands_it(target
             "include",
             "build",
             "--select=stg_retail__products",
-            f"--target={target_uri}?sslmode=require",
+            f"--database={target_uri}?sslmode=require",
         ],
         cwd=settings.PROJECT,
         env={**os.environ, "NO_COLOR": "1"},

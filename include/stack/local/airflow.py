@@ -131,7 +131,7 @@ def own_environment() -> dict[str, str]:
 
 def _settings_of_tasks() -> list[str]:
     urls = [contract.url_setting for contract in read_contracts() if contract.url_setting]
-    return ["FIRST_RUN", "RETRY_SECONDS", "TRANSFER_MODES", *urls]
+    return ["DBT_SCHEMA_PREFIX", "FIRST_RUN", "RETRY_SECONDS", "TRANSFER_MODES", "WAREHOUSE_TARGET", *urls]
 
 
 def _secret_keys() -> dict[str, str]:

@@ -67,6 +67,14 @@ def test_one_variable_changes_a_password_wherever_it_is_needed(name: str) -> Non
     assert services[f"{other}-db"]["environment"]["POSTGRES_PASSWORD"] == f"{other}_db" != old
 
 
+def test_one_variable_changes_the_target_wherever_dbt_is_run() -> None:
+    services = merged({"WAREHOUSE_TARGET": "dev", "DBT_SCHEMA_PREFIX": "ann"})["services"]
+    for service in (*AIRFLOW, "setup", "manifest"):
+        environment = services[service]["environment"]
+        assert (environment["WAREHOUSE_TARGET"], environment["DBT_SCHEMA_PREFIX"]) == ("dev", "ann"), service
+        assert SERVICES[service]["environment"]["WAREHOUSE_TARGET"] == settings.WAREHOUSE_TARGET == "prod"
+
+
 def test_own_connections_win_over_the_demo_servers() -> None:
     mine = "postgresql://me:secret@db.example.com/shop"
     services = merged({"AIRFLOW_CONN_SOURCE_DB": mine})["services"]

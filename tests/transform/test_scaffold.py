@@ -1,0 +1,239 @@
+"""Drafted models parse, lint and build as they are written, whatever the contract's names, types and key are."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from include import settings
+from include.contracts import read_contracts
+from include.landing import ensure_tables
+from include.transform.scaffold import ModelError
+from tests.transform.conftest import Project
+
+
+def test_drafts_parse_lint_and_build_on_rows(project: Project, target_uri: str) -> None:
+    written = project.model_new("web.visits", "visits_by_number", "pages")
+    written += project.model_new("web.page-texts", "texts")
+    written += project.model_new("web.people", "people_by_state")
+    written += project.model_new("web.secrets")
+    assert {path.relative_to(project.dbt / "models").as_posix() for path in written} == {
+        *(
+            f"staging/web/stg_web__{table}.{kind}"
+            for table in ("visits", "page_texts", "people", "secrets")
+            for kind in ("sql", "yml")
+        ),
+        *(f"marts/pages/visits_by_number.{kind}" for kind in ("sql", "yml")),
+        *(f"marts/web/{mart}.{kind}" for mart in ("texts", "people_by_state") for kind in ("sql", "yml")),
+    }
+    # This project has no intermediate models, which alone may be worth a warning.
+    strict = '--warn-error-options={"error": "all", "warn": ["UnusedResourceConfigPath"]}'
+    parsed = project.run_dbt(strict, "parse")
+    assert parsed.returncode == 0, parsed.stdout
+    manifest = json.loads((project.scratch / "manifest.json").read_text())
+    assert manifest["nodes"]["model.warehouse.visits_by_number"]["columns"]["at"]["description"] == "When, {{ at }}."
+    linter = [
+        str(Path(sys.executable).with_name("sqlfluff")),
+        "lint",
+        "--config",
+        str(settings.PROJECT / "pyproject.toml"),
+    ]
+    linted = subprocess.run(
+        [*linter, str(project.dbt / "models")], cwd=settings.PROJECT, capture_output=True, text=True
+    )
+    assert linted.returncode == 0, linted.stdout
+
+    landed = [contract for contract in read_contracts(project.contracts) if contract.is_landed]
+    ensure_tables(landed, target_uri)
+    with psycopg.connect(target_uri) as connection:
+        connection.execute("drop view if exists web.visits_current, web.page_texts_current, web.secrets_current")
+        connection.execute("alter schema web rename to raw_web")
+        connection.execute("create type raw_web.state as enum ('active', 'gone')")
+        connection.execute(
+            'create table raw_web.people (person_no int primary key, "Nick Name" text, created_at timestamptz not null,'
+            " state raw_web.state not null, tags text[] not null, place inet)"
+        )
+        connection.execute(
+            "insert into raw_web.people values (1, null, now(), 'active', '{a}', '::1'),"
+            " (2, 'x', now(), 'active', '{}', null)"
+        )
+        for line, row in enumerate(
+            (
+                {"visit_id": 1, "at": "2026-01-01", "kind": "robot", "paid": "1.50", "email": "old@example.com"},
+                {"visit_id": 1, "at": "2026-01-01", "kind": "it's a person", "paid": "2.50", "email": "a@example.com"},
+                {"visit_id": 2, "at": "2026-01-02", "kind": "robot", "order": "select", "stars": 2, "extra": "{}"},
+            )
+        ):
+            full = {**row, "_file": "visits.json", "_line": line}
+            connection.execute(
+                sql.SQL("insert into raw_web.visits ({}) values ({})").format(
+                    sql.SQL(", ").join(map(sql.Identifier, full)), sql.SQL(", ").join(map(sql.Literal, full.values()))
+                )
+            )
+        connection.execute(
+            'insert into raw_web.page_texts (text, language, "user", _file, _line) '
+            "values ('a', 'en', 'me', 'f', 1), ('b', 'fr', 'me', 'f', 2)"
+        )
+    built = project.run_dbt("build", uri=target_uri)
+    assert built.returncode == 0, built.stdout
+    assert "WARN=0 ERROR=0 SKIP=0" in built.stdout
+    nodes = json.loads((project.scratch / "run_results.json").read_text())["results"]
+    assert sum(node["unique_id"].startswith("unit_test.") for node in nodes) == 3
+    with psycopg.connect(target_uri) as connection:
+        rows = connection.execute(
+            'select visit_id, kind, paid, "order" from marts.visits_by_number order by 1'
+        ).fetchall()
+        assert [(number, kind, str(paid), order) for number, kind, paid, order in rows] == [
+            (1, "it's a person", "2.50", None),
+            (2, "robot", "None", "select"),
+        ]
+        assert connection.execute("select state, row_count from marts.people_by_state").fetchall() == [("active", 2)]
+        assert connection.execute("select count(*) from marts.texts").fetchone() == (2,)
+        keys = connection.execute(
+            "select conrelid::regclass::text, pg_get_constraintdef(oid) from pg_constraint"
+            " where contype = 'p' and connamespace = 'marts'::regnamespace order by 1"
+        ).fetchall()
+        assert keys == [
+            ("marts.people_by_state", "PRIMARY KEY (state)"),
+            ("marts.texts", 'PRIMARY KEY ("user", language)'),
+            ("marts.visits_by_number", "PRIMARY KEY (visit_id)"),
+        ]
+        personal = connection.execute(
+            "select column_name from information_schema.columns where table_schema = 'marts'"
+            " and column_name in ('email', 'guests', 'person_no')"
+        ).fetchall()
+        assert personal == []
+
+
+def test_staging_model_has_the_form_of_the_projects_own(project: Project) -> None:
+    sql_file, _ = project.model_new("web.page-texts")
+    assert sql_file.read_text() == textwrap.dedent(
+        """\
+        with
+
+        source as (
+
+            select * from {{ source('raw_web', 'page_texts') }}
+
+        ),
+
+        newest as (
+
+            {{ newest_version('source', ['"user"', 'language']) }}
+
+        ),
+
+        final as (
+
+            select
+                text,
+                language,
+                "user"  -- noqa: RF06
+            from newest
+
+        )
+
+        select * from final
+        """
+    )
+    application, _ = project.model_new("web.people")
+    text = application.read_text()
+    assert "newest" not in text and '"Nick Name" as nick_name,  -- noqa' in text
+    assert "state::text as state," in text and "to_jsonb(tags) as tags," in text
+
+
+def test_yml_says_grain_columns_tests_and_what_is_personal(project: Project) -> None:
+    project.model_new("web.visits", "visits_by_number")
+    (model,) = project.yml("stg_web__visits")["models"]
+    assert model["description"].startswith("One row per visit_id of web.visits, as the newest landed version has it. ")
+    assert model["description"].endswith("Holds personal values.")
+    columns = {column["name"]: column for column in model["columns"]}
+    assert list(columns) == [
+        column.name for column in next(c for c in read_contracts(project.contracts) if c.name == "web.visits").columns
+    ]
+    assert columns["visit_id"]["data_tests"] == ["unique", "not_null"]
+    assert columns["visit_id"]["description"] == "Number of the visit."
+    assert columns["email"]["config"] == {"meta": {"personal": "email"}}
+    assert columns["kind"]["data_tests"] == [
+        {"accepted_values": {"arguments": {"values": ["it''s a person", "robot"]}}}
+    ]
+    (mart,) = project.yml("visits_by_number")["models"]
+    assert mart["description"].startswith("One row per visit_id. TODO")
+    types = {column["name"]: column["data_type"] for column in mart["columns"]}
+    assert (types["at"], types["order"], types["paid"]) == (
+        "timestamp with time zone",
+        "character varying(8)",
+        "numeric(12,2)",
+    )
+    assert "email" not in types and "guests" not in types
+
+
+def test_composite_key_is_tested_as_a_whole(project: Project) -> None:
+    project.model_new("web.page-texts")
+    (model,) = project.yml("stg_web__page_texts")["models"]
+    (test,) = model["data_tests"]
+    assert test["unique_together"]["arguments"]["columns"] == ["language", '"user"']
+    tests = {column["name"]: column.get("data_tests") for column in model["columns"]}
+    assert tests == {"text": None, "language": ["not_null"], "user": ["not_null"]}
+
+
+def texts(project: Project) -> dict[Path, str]:
+    return {path: path.read_text() for path in (project.dbt / "models").rglob("*") if path.is_file()}
+
+
+def test_file_that_is_there_is_named_and_nothing_is_written(project: Project) -> None:
+    model, _ = project.model_new("web.visits")
+    model.write_text(model.read_text().replace("is_new,", "is_new as was_new,"))
+    before = texts(project)
+    with pytest.raises(ModelError, match=r"stg_web__visits\.sql, .*stg_web__visits\.yml: there already, so nothing"):
+        project.model_new("web.visits", "visits_by_number")
+    assert texts(project) == before
+    (elsewhere,) = project.dbt.rglob("stg_web__visits.sql")
+    elsewhere.rename(elsewhere.with_name("texts.sql"))
+    before = texts(project)
+    with pytest.raises(ModelError, match=r"texts\.sql: there already"):
+        project.model_new("web.page-texts", "texts")
+    assert texts(project) == before
+
+
+def test_mart_of_a_staging_model_that_is_still_as_drafted_may_follow_later(project: Project) -> None:
+    project.model_new("web.visits")
+    before = texts(project)
+    written = project.model_new("web.visits", "visits_by_number")
+    assert [path.name for path in written] == ["visits_by_number.sql", "visits_by_number.yml"]
+    assert texts(project).items() > before.items()
+    with pytest.raises(ModelError, match=r"visits_by_number\.sql, .*visits_by_number\.yml: there already"):
+        project.model_new("web.visits", "visits_by_number")
+
+
+@pytest.mark.parametrize(
+    ("name", "mart", "sentence"),
+    [
+        (
+            "web.nothing",
+            None,
+            "web.nothing: no contract describes such a dataset; there are web.page-texts, web.people",
+        ),
+        ("web.visits", "Visits", "Visits: a mart and its domain are named in small letters"),
+        ("web.secrets", "secrets", "web.secrets: no mart can be drafted: its key is personal"),
+    ],
+)
+def test_what_cannot_be_drafted_is_one_sentence(project: Project, name: str, mart: str | None, sentence: str) -> None:
+    before = texts(project)
+    with pytest.raises(ModelError) as caught:
+        project.model_new(name, mart)
+    assert sentence in str(caught.value)
+    assert texts(project) == before
+
+
+def test_dbt_source_that_lags_behind_the_contract_comes_first(project: Project) -> None:
+    (project.dbt / "models/staging/web/_web__sources.yml").unlink()
+    with pytest.raises(ModelError, match="run `warehouse contract sources --write`"):
+        project.model_new("web.visits")

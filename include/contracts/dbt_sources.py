@@ -8,6 +8,7 @@ the contracts.
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 import yaml
 
 from include import settings
-from include.contracts.model import Column, Contract, read_contracts
+from include.contracts.model import Column, Contract, ContractError, read_contracts
+from include.contracts.names import qualified, quoted
 
 HEADER = "# Made from include/contracts by `warehouse contract sources --write`: change the contract, not this.\n"
 METADATA = {
@@ -26,11 +28,42 @@ METADATA = {
 }
 
 
+def conflicts(contracts: list[Contract]) -> list[str]:
+    """Return which contracts can't be described by one dbt source, a sentence each: two for one table or name."""
+    problems = []
+    schemas: dict[str, Contract] = {}
+    tables: dict[tuple[str, str], Contract] = {}
+    for contract in contracts:
+        first = schemas.setdefault(contract.source, contract)
+        if first.schema != contract.schema:
+            problems.append(
+                f"{contract.file}: its table is in the schema {contract.schema}, that of {first.file.name} in"
+                f" {first.schema}: a folder holds the contracts of one schema, so move one of them to another folder"
+            )
+            continue
+        for key in {(contract.source, contract.dbt_name), (contract.schema, contract.table)}:
+            other = tables.setdefault(key, contract)
+            if other is not contract:
+                problems.append(
+                    f"{contract.file}: describes the table {qualified(contract.schema, contract.table)}, and"
+                    f" {other.file} has it or its name already: remove one of them, or correct its physicalName"
+                )
+                break
+    return problems
+
+
 def sources(folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJECT) -> dict[Path, str]:
-    """Return the text of every generated file of the dbt project, by its path."""
+    """Return the text of every file of the dbt project that follows from contracts, by its path.
+
+    Raises ContractError where contracts contradict each other.
+    """
+    contracts = read_contracts(folder)
+    problems = conflicts(contracts)
+    if problems:
+        raise ContractError("\n".join(problems))
     return {
         project / "models" / "staging" / source / f"_{source}__sources.yml": _source(source, list(group))
-        for source, group in groupby(read_contracts(folder), key=lambda contract: contract.source)
+        for source, group in groupby(contracts, key=lambda contract: contract.source)
     }
 
 
@@ -50,10 +83,22 @@ def write(folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJEC
     return changed
 
 
+def source_text(header: str, source: str, schema: str, tables: list[dict[str, Any]]) -> str:
+    """Return a dbt file that describes tables of the source `raw_<source>`, which are in the schema `raw_<schema>`."""
+    described = {"name": settings.RAW_PREFIX + source, "schema": settings.RAW_PREFIX + schema, "tables": tables}
+    document = _without_templates({"version": 2, "sources": [described]})
+    return header + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+
+
+def table_entry(name: str, table: str) -> dict[str, Any]:
+    """Return the beginning of a table's entry: its name in dbt, and its real one where that is another."""
+    return {"name": name} if name == table else {"name": name, "identifier": table}
+
+
 def _source(source: str, group: list[Contract]) -> str:
     tables = [
         {
-            "name": contract.table,
+            **table_entry(contract.dbt_name, contract.table),
             "description": contract.description,
             "config": {"meta": {"contract": contract.name, "owner": contract.owner}},
             **_test(contract),
@@ -64,26 +109,35 @@ def _source(source: str, group: list[Contract]) -> str:
         }
         for contract in group
     ]
-    raw = settings.RAW_PREFIX + source
-    document = {
-        "version": 2,
-        "sources": [{"name": raw, "schema": raw, "tables": tables}],
-    }
-    return HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+    return source_text(HEADER, source, group[0].schema, tables)
+
+
+def _without_templates(value: Any) -> Any:
+    """Return a document whose texts dbt's Jinja renders to what they say: a brace that opens a template is escaped."""
+    if isinstance(value, dict):
+        return {key: _without_templates(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_templates(each) for each in value]
+    return re.sub(r"\{(?=[{%#])", "{{ '{' }}", value) if isinstance(value, str) else value
 
 
 def _test(contract: Contract) -> dict[str, Any]:
-    conditions = {
-        f"{column.name} is there": f"{column.name} is not null" for column in contract.columns if column.required
-    }
+    conditions = {f"{column.name} is there": _is_there(column) for column in contract.columns if column.required}
     for column in contract.columns:
         if column.spec.enum:
             values = ", ".join("'" + str(entry.value).replace("'", "''") + "'" for entry in column.spec.enum)
-            known = f"{column.name}::text in ({values})"
+            known = f"{quoted(column.name)}::text in ({values})"
             conditions[f"{column.name} is known"] = known if column.required else f"coalesce({known}, true)"
-    name = f"{contract.source}__{contract.table}_keeps_its_contract"
+    name = f"{contract.source}__{contract.dbt_name}_keeps_its_contract"
     test = {"rows_satisfy": {"name": name, "arguments": {"conditions": conditions}}}
     return {"data_tests": [test]} if conditions else {}
+
+
+def _is_there(column: Column) -> str:
+    # A composite value is "not null" only where none of its fields is null, so it is compared in another way.
+    if column.spec.logicalType == "object":
+        return f"{quoted(column.name)} is distinct from null"
+    return f"{quoted(column.name)} is not null"
 
 
 def _column(column: Column) -> dict[str, Any]:

@@ -8,18 +8,18 @@ the contracts.
 
 from __future__ import annotations
 
-import re
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from include import settings
+from include.contracts import catalog_sources
 from include.contracts.model import Column, Contract, ContractError, read_contracts
 from include.contracts.names import qualified, quoted
+from include.contracts.source_file import existing, generated_path, source_text, table_entry
 
 HEADER = "# Made from include/contracts by `warehouse contract sources --write`: change the contract, not this.\n"
+_SUFFIX = "__sources.yml"
 METADATA = {
     "_file": "File that the row came in, below the landing root.",
     "_line": "Line of the file where the row starts, counted from 1.",
@@ -52,47 +52,52 @@ def conflicts(contracts: list[Contract]) -> list[str]:
     return problems
 
 
-def sources(folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJECT) -> dict[Path, str]:
-    """Return the text of every file of the dbt project that follows from contracts, by its path.
+def sources(
+    folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJECT, target_uri: str | None = None
+) -> dict[Path, str | None]:
+    """Return the text of every generated file of the dbt project by its path, None for a file that has to go.
 
-    Raises ContractError where contracts contradict each other.
+    Files that were made from a target's catalog are among them, as they have to be, where its URI is given. Without it
+    those alone that describe a table which has a contract by now. Raises ContractError where contracts contradict each
+    other, and what `include.postgres.session` raises.
     """
     contracts = read_contracts(folder)
     problems = conflicts(contracts)
     if problems:
         raise ContractError("\n".join(problems))
-    return {
-        project / "models" / "staging" / source / f"_{source}__sources.yml": _source(source, list(group))
-        for source, group in groupby(contracts, key=lambda contract: contract.source)
-    }
+    files: dict[Path, str | None] = dict.fromkeys(existing(project, _SUFFIX, HEADER))
+    for source, group in groupby(contracts, key=lambda contract: contract.source):
+        files[generated_path(project, source, _SUFFIX)] = _source(source, list(group))
+    if target_uri is None:
+        return files | catalog_sources.without_described(contracts, project)
+    return files | catalog_sources.sources(target_uri, contracts, project)
 
 
-def differing(folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJECT) -> list[Path]:
-    """Return the files that are absent or do not hold what the contracts say now."""
-    made = sources(folder, project)
-    return [path for path, text in made.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+def differing(
+    folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJECT, target_uri: str | None = None
+) -> list[Path]:
+    """Return the files that do not hold what the contracts, and the catalog of a target, say now."""
+    return _differing(sources(folder, project, target_uri))
 
 
-def write(folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJECT) -> list[Path]:
-    """Write the files that differ and return their paths."""
-    made = sources(folder, project)
-    changed = differing(folder, project)
+def write(
+    folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJECT, target_uri: str | None = None
+) -> list[Path]:
+    """Write the files that differ, remove those that have to go, and return the paths of both."""
+    files = sources(folder, project, target_uri)
+    changed = _differing(files)
     for path in changed:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(made[path], encoding="utf-8")
+        text = files[path]
+        if text is None:
+            path.unlink()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
     return changed
 
 
-def source_text(header: str, source: str, schema: str, tables: list[dict[str, Any]]) -> str:
-    """Return a dbt file that describes tables of the source `raw_<source>`, which are in the schema `raw_<schema>`."""
-    described = {"name": settings.RAW_PREFIX + source, "schema": settings.RAW_PREFIX + schema, "tables": tables}
-    document = _without_templates({"version": 2, "sources": [described]})
-    return header + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
-
-
-def table_entry(name: str, table: str) -> dict[str, Any]:
-    """Return the beginning of a table's entry: its name in dbt, and its real one where that is another."""
-    return {"name": name} if name == table else {"name": name, "identifier": table}
+def _differing(files: dict[Path, str | None]) -> list[Path]:
+    return [path for path, text in files.items() if (path.read_text("utf-8") if path.is_file() else None) != text]
 
 
 def _source(source: str, group: list[Contract]) -> str:
@@ -110,15 +115,6 @@ def _source(source: str, group: list[Contract]) -> str:
         for contract in group
     ]
     return source_text(HEADER, source, group[0].schema, tables)
-
-
-def _without_templates(value: Any) -> Any:
-    """Return a document whose texts dbt's Jinja renders to what they say: a brace that opens a template is escaped."""
-    if isinstance(value, dict):
-        return {key: _without_templates(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_without_templates(each) for each in value]
-    return re.sub(r"\{(?=[{%#])", "{{ '{' }}", value) if isinstance(value, str) else value
 
 
 def _test(contract: Contract) -> dict[str, Any]:

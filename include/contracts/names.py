@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from fnmatch import fnmatchcase
 from itertools import count
 
@@ -27,12 +27,24 @@ def fold(name: str) -> str:
     return folded if folded[:1].isalpha() else f"t_{folded}".rstrip("_")
 
 
-def free_name(name: str, taken: Container[str]) -> str:
-    """Return the folded name, with a number behind it where that one is taken."""
-    folded = fold(name)
-    if folded not in taken:
-        return folded
-    return next(numbered for number in count(2) if (numbered := f"{folded}_{number}") not in taken)
+def free_names(names: Iterable[str], among: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+    """Return each name folded, with a number behind it where that one is taken: of "Orders" and "orders", orders_2.
+
+    A plain name keeps itself. `among` are all names of the place, also those that nobody asks for now: a folded name is
+    never one of these, so that it does not depend on the order in which names are asked for.
+    """
+    used, plain, found = set(taken), {name for name in among if fold(name) == name}, {}
+    for name in sorted(names, key=lambda name: (name not in plain, name)):
+        is_free = name in plain and name not in used
+        found[name] = name if is_free else _first_free(fold(name), used | plain)
+        used.add(found[name])
+    return found
+
+
+def _first_free(name: str, taken: Container[str]) -> str:
+    if name not in taken:
+        return name
+    return next(numbered for number in count(2) if (numbered := f"{name}_{number}") not in taken)
 
 
 def qualified(schema: str, table: str) -> str:

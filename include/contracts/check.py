@@ -91,7 +91,8 @@ def _places_to_do(value: Any, place: str = "") -> Iterator[str]:
     """Yield the place of every text that is TODO or begins with "TODO:", such as schema.orders.description."""
     if isinstance(value, dict):
         for key, each in value.items():
-            if key not in _DATA and not (key == "value" and ".enum." in place):
+            is_data = place.startswith("schema") and (key in _DATA or (key == "value" and ".enum." in place))
+            if not is_data:
                 yield from _places_to_do(each, f"{place}.{key}".lstrip("."))
     elif isinstance(value, list):
         for number, each in enumerate(value):

@@ -87,6 +87,9 @@ def write(
     files = sources(folder, project, target_uri)
     changed = _differing(files)
     for path in changed:
+        if path.is_file() and not path.read_text("utf-8").startswith("# Made from"):
+            raise ContractError(f"{path}: was not generated, and is not overwritten: give it another name")
+    for path in changed:
         text = files[path]
         if text is None:
             path.unlink()

@@ -108,7 +108,7 @@ def _plain(name: str) -> str:
 def _with_modifier(name: str, limits: str) -> str:
     if name == "float" and limits.isdecimal():
         return "real" if int(limits) <= 24 else "double precision"
-    name = _SYNONYMS.get(name, name)
+    name = "character" if name == "bpchar" and limits else _SYNONYMS.get(name, name)
     if name in ("character", "bit") and not limits:
         limits = "1"
     if name == "numeric" and limits and "," not in limits:

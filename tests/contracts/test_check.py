@@ -12,6 +12,7 @@ import pytest
 from include.contracts import read_contracts
 from include.contracts.check import check_contracts
 from include.contracts.dbt_sources import write
+from include.contracts.table_check import check_tables
 from include.landing import check_contracts as landing_check
 from include.landing import ensure_tables
 from tests.landing.conftest import THINGS
@@ -22,7 +23,8 @@ def test_the_contracts_that_ship_are_in_order(source_uri: str) -> None:
 
     make_tables(source_uri)
     ensure_tables(read_contracts(), source_uri)
-    assert check_contracts([partial(landing_check, source_uri=source_uri)]) == []
+    stages = [partial(landing_check, source_uri=source_uri), partial(check_tables, source_uri=source_uri)]
+    assert check_contracts(stages) == []
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,8 @@ def test_the_contracts_that_ship_are_in_order(source_uri: str) -> None:
         ("name: label", "name: secret", "two properties share a column"),
         ("toys/*/", "/toys/*/", "'/toys/./things.json' is no path below the landing root"),
         ("toys/*/", "../toys/*/", "is no path below the landing root"),
+        ("What it is called.", "TODO", "a TODO is left in schema.things.properties.label.description: write"),
+        ("team: {name: toys}", "team: {name: 'TODO: who?'}", "a TODO is left in team.name: write"),
         ("0 * * * *", "0 24 * * *", r"schedule: '0 24 \* \* \*' is no cron schedule"),
     ],
 )

@@ -76,7 +76,8 @@ def check_file(file: Path) -> list[str]:
 
 
 def _read(file: Path) -> Any:
-    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C, and ten times as fast
+    document = yaml.load(file.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
     return json.loads(json.dumps(document, default=str))  # dates in YAML are text in JSON
 
 

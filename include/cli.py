@@ -17,8 +17,8 @@ from include.command_line import Parser, add_command
 from include.contracts.commands import add_commands as add_contract_commands
 from include.errors import WarehouseError
 from include.landing.commands import add_commands as add_landing_commands
+from include.stack import demo_package
 from include.stack.commands import add_commands as add_stack_commands
-from include.stack.demo.commands import add_commands as add_demo_commands
 from include.status import format_status, read_status
 from include.transform.commands import add_commands as add_transform_commands
 
@@ -47,7 +47,9 @@ def make_parser() -> argparse.ArgumentParser:
         "Airflow is healthy. Then count the files and rows landed, the rows transferred and the rows of each mart.",
     )
     add_stack_commands(commands)
-    add_demo_commands(commands)
+    demo = demo_package()
+    if demo:
+        demo.add_commands(commands)
     return parser
 
 

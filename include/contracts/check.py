@@ -27,10 +27,10 @@ StageCheck: TypeAlias = Callable[[list[Contract]], list[str]]
 
 
 def check_contracts(
-    stages: Sequence[StageCheck] = (), folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJECT
+    stages: Sequence[StageCheck] = (), folder: Path | None = None, project: Path = settings.DBT_PROJECT
 ) -> list[str]:
     """Return what is wrong with the contracts of a folder, a sentence each; nothing where all is well."""
-    files = sorted(folder.glob("*/*.yaml"))
+    files = sorted((folder or settings.CONTRACTS).glob("*/*.yaml"))
     found = {file: check_file(file) for file in files}
     problems = [problem for file in files for problem in found[file]]
     readable = [read_contract(file) for file in files if not found[file]]

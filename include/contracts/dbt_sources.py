@@ -26,7 +26,7 @@ METADATA = {
 }
 
 
-def sources(folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJECT) -> dict[Path, str]:
+def sources(folder: Path | None = None, project: Path = settings.DBT_PROJECT) -> dict[Path, str]:
     """Return the text of every generated file of the dbt project, by its path."""
     return {
         project / "models" / "staging" / source / f"_{source}__sources.yml": _source(source, list(group))
@@ -34,13 +34,13 @@ def sources(folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJ
     }
 
 
-def differing(folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJECT) -> list[Path]:
+def differing(folder: Path | None = None, project: Path = settings.DBT_PROJECT) -> list[Path]:
     """Return the files that are absent or do not hold what the contracts say now."""
     made = sources(folder, project)
     return [path for path, text in made.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
 
 
-def write(folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJECT) -> list[Path]:
+def write(folder: Path | None = None, project: Path = settings.DBT_PROJECT) -> list[Path]:
     """Write the files that differ and return their paths."""
     made = sources(folder, project)
     changed = differing(folder, project)

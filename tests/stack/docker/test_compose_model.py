@@ -106,7 +106,7 @@ def read_settings(service: str, variables: dict[str, str]) -> dict[str, Any]:
     """Return what include.settings makes of the environment that a service gets."""
     code = (
         "import json; from include import settings; "
-        "print(json.dumps({name: getattr(settings, name) for name in ('IS_DEMO', 'LANDING_ROOT', 'ARCHIVE_ROOT')}"
+        "print(json.dumps({name: getattr(settings, name) for name in ('MAKES_DEMO_DATA', 'LANDING_ROOT', 'ARCHIVE_ROOT')}"
         " | {'SCHOOLS_URL': settings.setting('SCHOOLS_URL', '')}))"
     )
     environment = {**merged(variables)["services"][service]["environment"], "DOTENV": os.devnull}
@@ -137,7 +137,7 @@ def test_the_first_start_makes_the_demo_unless_files_or_source_are_the_users_own
     variables: dict[str, str], is_demo: bool, url: str
 ) -> None:
     setup, scheduler = read_settings("setup", variables), read_settings("scheduler", variables)
-    assert setup["IS_DEMO"] is is_demo
+    assert setup["MAKES_DEMO_DATA"] is is_demo
     assert scheduler["SCHOOLS_URL"] == url
     for name in ("LANDING_ROOT", "ARCHIVE_ROOT"):
         assert setup[name] == scheduler[name]

@@ -213,7 +213,7 @@ def test_every_model_says_its_grain_and_every_column_what_it_holds(manifest: dic
         built = {column for *table, column in columns if table == [model["schema"], model["name"]]}
         described = {name for name, column in model["columns"].items() if column["description"]}
         assert built == described, model["name"]
-        assert model["description"].startswith("One row a"), model["name"]
+        assert model["description"].startswith("One row per "), model["name"]
 
 
 def test_first_build_on_empty_raw_tables_passes_with_all_unit_tests(warehouse: Warehouse) -> None:

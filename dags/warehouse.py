@@ -57,11 +57,15 @@ with DAG(
         is_triggered = context["dag_run"].run_type == "asset_triggered"
         if is_triggered and is_built_already([event.timestamp for event in newest], next(iter(built), None)):
             raise AirflowSkipException("the rows that started this run are in the marts already")
-        if params["tables"] == ALL_TABLES:
+        is_whole = params["tables"] == ALL_TABLES
+        if is_whole:
             ti.xcom_push("read_after", datetime.now(UTC).isoformat())
         source, target = connection_uri("source_db"), connection_uri("target_db")
         ensure_landing_tables(landed, source)
-        return plan_tables(source, target, params["tables"], full=params["full"])
+        planned = plan_tables(source, target, params["tables"], full=params["full"], may_be_none=is_whole)
+        if not planned:
+            raise AirflowSkipException("source_db has no table to move yet")
+        return planned
 
     @task(priority_weight=1000)
     def hold_snapshot(plans: list[dict[str, Any]]) -> int:

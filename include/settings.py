@@ -123,8 +123,8 @@ RUN_AT_FIRST_START = setting("FIRST_RUN", "scheduled") == "immediately"
 TRANSFER_TABLES = list_setting("TRANSFER_TABLES")
 TRANSFER_EXCLUDE = list_setting("TRANSFER_EXCLUDE")
 
-# When the warehouse runs beside the runs that landing starts: a cron schedule in a time zone. Where nothing lands, and no
-# schedule is set, it runs daily.
+# When the warehouse runs beside the runs that landing starts: a cron schedule in a time zone. Where nothing lands, and
+# no schedule is set, it runs daily.
 WAREHOUSE_SCHEDULE = setting("WAREHOUSE_SCHEDULE", "")
 WAREHOUSE_TIMEZONE = setting("WAREHOUSE_TIMEZONE", "UTC")
 
@@ -150,8 +150,8 @@ LANDING_ROOT = root_setting("LANDING_ROOT", str(LOCAL / "landing"))
 ARCHIVE_ROOT = root_setting("ARCHIVE_ROOT", LANDING_ROOT + "_archive")
 
 HAS_DEMO = (PROJECT / "include" / "stack" / "demo").is_dir()  # until `warehouse demo remove`
-# The demo's contracts and models are part of the project only while source_db is the demo's, so that nothing of the demo
-# is ever written to somebody's own source. The stacks set this for their processes, which all have a connection.
+# The demo's contracts and models are part of the project only while source_db is the demo's, so that nothing of the
+# demo is ever written to somebody's own source. The stacks set this for their processes, which all have a connection.
 WITH_DEMO = HAS_DEMO and setting("WAREHOUSE_DEMO", "off" if setting("AIRFLOW_CONN_SOURCE_DB", "") else "on") == "on"
 # The demo's data are made up where the landing files are not the user's own either.
 MAKES_DEMO_DATA = WITH_DEMO and not setting("LANDING_ROOT", "")

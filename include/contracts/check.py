@@ -27,7 +27,7 @@ StageCheck: TypeAlias = Callable[[list[Contract]], list[str]]
 
 
 def check_contracts(
-    stages: Sequence[StageCheck] = (), folder: Path | None = None, project: Path = settings.DBT_PROJECT
+    stages: Sequence[StageCheck] = (), folder: Path | None = None, project: Path | None = None
 ) -> list[str]:
     """Return what is wrong with the contracts of a folder, a sentence each; nothing where all is well."""
     files = sorted((folder or settings.CONTRACTS).glob("*/*.yaml"))

@@ -26,21 +26,23 @@ METADATA = {
 }
 
 
-def sources(folder: Path | None = None, project: Path = settings.DBT_PROJECT) -> dict[Path, str]:
+def sources(folder: Path | None = None, project: Path | None = None) -> dict[Path, str]:
     """Return the text of every generated file of the dbt project, by its path."""
     return {
-        project / "models" / "staging" / source / f"_{source}__sources.yml": _source(source, list(group))
+        (project or settings.DBT_PROJECT) / "models" / "staging" / source / f"_{source}__sources.yml": _source(
+            source, list(group)
+        )
         for source, group in groupby(read_contracts(folder), key=lambda contract: contract.source)
     }
 
 
-def differing(folder: Path | None = None, project: Path = settings.DBT_PROJECT) -> list[Path]:
+def differing(folder: Path | None = None, project: Path | None = None) -> list[Path]:
     """Return the files that are absent or do not hold what the contracts say now."""
     made = sources(folder, project)
     return [path for path, text in made.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
 
 
-def write(folder: Path | None = None, project: Path = settings.DBT_PROJECT) -> list[Path]:
+def write(folder: Path | None = None, project: Path | None = None) -> list[Path]:
     """Write the files that differ and return their paths."""
     made = sources(folder, project)
     changed = differing(folder, project)

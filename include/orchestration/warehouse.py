@@ -58,7 +58,9 @@ def warehouse_schedule(assets: list[Asset], cron: str = settings.WAREHOUSE_SCHED
             f"WAREHOUSE_SCHEDULE={cron!r} in WAREHOUSE_TIMEZONE={settings.WAREHOUSE_TIMEZONE!r} is no schedule "
             f"({error}): write cron fields such as '0 6 * * 1-5', and a zone such as Europe/Brussels"
         ) from None
-    return AssetOrTimeSchedule(timetable=timetable, assets=AssetAny(*assets)) if assets else timetable
+    if not assets:
+        return timetable
+    return AssetOrTimeSchedule(timetable=timetable, assets=AssetAny(*assets))  # type: ignore[arg-type]
 
 
 def ensure_landing_tables(contracts: list[Contract], source_uri: str) -> None:
@@ -86,10 +88,13 @@ def is_built_already(landed_at: Iterable[datetime], read_after: str | None) -> b
     return read_after is not None and newest is not None and newest < datetime.fromisoformat(read_after)
 
 
-def plan_tables(source_uri: str, target_uri: str, tables: list[str], *, full: bool) -> list[dict[str, Any]]:
+def plan_tables(
+    source_uri: str, target_uri: str, tables: list[str], *, full: bool, may_be_none: bool = False
+) -> list[dict[str, Any]]:
     """Return the plan of each table that matches the patterns, as plain dicts, and print why it travels as it does.
 
-    Landing's own tables and those of TRANSFER_EXCLUDE never travel. Raises NothingToMoveError.
+    Landing's own tables and those of TRANSFER_EXCLUDE never travel. Raises NothingToMoveError where no table matches,
+    unless there `may_be_none`, as in a new project.
     """
     plans = transfer.plan(
         source_uri,
@@ -100,7 +105,7 @@ def plan_tables(source_uri: str, target_uri: str, tables: list[str], *, full: bo
         schema_prefix=settings.RAW_PREFIX,
         modes=transfer.read_modes(settings.TRANSFER_MODES),
     )
-    if not plans:
+    if not plans and not may_be_none:
         raise NothingToMoveError(f"no table of source_db matches {', '.join(tables)}: mend the parameter `tables`")
     for plan in plans:
         print(f"{plan.source}: {plan.reason}")

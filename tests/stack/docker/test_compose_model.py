@@ -106,7 +106,8 @@ def read_settings(service: str, variables: dict[str, str]) -> dict[str, Any]:
     """Return what include.settings makes of the environment that a service gets."""
     code = (
         "import json; from include import settings; "
-        "print(json.dumps({name: getattr(settings, name) for name in ('MAKES_DEMO_DATA', 'LANDING_ROOT', 'ARCHIVE_ROOT')}"
+        "names = ('MAKES_DEMO_DATA', 'LANDING_ROOT', 'ARCHIVE_ROOT'); "
+        "print(json.dumps({name: getattr(settings, name) for name in names}"
         " | {'SCHOOLS_URL': settings.setting('SCHOOLS_URL', '')}))"
     )
     environment = {**merged(variables)["services"][service]["environment"], "DOTENV": os.devnull}

@@ -39,7 +39,7 @@ def plan_removal(project: Path | None = None) -> Plan:
 
 
 def remove(plan: Plan, project: Path | None = None) -> None:
-    """Remove the files and edit the others. Raises RemovalError before anything is changed where an edit can't be made."""
+    """Remove the files and edit the others. Raises RemovalError, with nothing changed, where an edit can't be made."""
     project = project or settings.PROJECT
     texts = {path: without_demo((project / path).read_text(encoding="utf-8"), path) for path in plan.edited}
     for path, text in texts.items():

@@ -156,6 +156,9 @@ WITH_DEMO = HAS_DEMO and setting("WAREHOUSE_DEMO", "off" if setting("AIRFLOW_CON
 # The demo's data are made up where the landing files are not the user's own either.
 MAKES_DEMO_DATA = WITH_DEMO and not setting("LANDING_ROOT", "")
 
+# Tables of source_db that never travel: landing's own, and those of the setting.
+NEVER_MOVED = ["landing.*", *TRANSFER_EXCLUDE]
+
 # What the names of the target's schemas begin with that hold the source's tables: retail -> raw_retail.
 RAW_PREFIX = "raw_"
 

@@ -185,7 +185,7 @@ def test_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, bug: type[Exce
     def fail(*uris: str) -> None:
         raise bug("x")
 
-    monkeypatch.setattr(cli, "read_status", fail)
+    monkeypatch.setattr(cli.status, "report", fail)
     monkeypatch.setattr(settings, "LOCAL", Path("/nowhere"))
     with pytest.raises(bug):
         main(["status"])

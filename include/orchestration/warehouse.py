@@ -100,7 +100,7 @@ def plan_tables(
         source_uri,
         target_uri,
         include=tables,
-        exclude=["landing.*", *settings.TRANSFER_EXCLUDE],
+        exclude=settings.NEVER_MOVED,
         full=full,
         schema_prefix=settings.RAW_PREFIX,
         modes=transfer.read_modes(settings.TRANSFER_MODES),

@@ -161,7 +161,7 @@ def transactions(root: Path) -> Iterator[str]:
 
 
 def test_summary_tells_rows_seconds_and_links(stack: Stack, first_run: subprocess.CompletedProcess[str]) -> None:
-    for part in ("retail.transactions", "raw_retail.transactions", "sales_daily", "quarantined", "total", "make docs"):
+    for part in ("retail.transactions", "raw_retail.transactions", "sales_daily", "rejected", "total", "make docs"):
         assert part in first_run.stdout
     assert f":{stack.ports['AIRFLOW_UI_PORT']}" in first_run.stdout
     assert "landing:" in first_run.stderr and "warehouse:" in first_run.stderr

@@ -80,7 +80,7 @@ def test_landings_own_tables_and_excluded_ones_never_travel(
             connection.execute(f"create schema {schema}".encode())
             connection.execute(f"create table {schema}.files (id int)".encode())
         connection.execute("create table toys.log_a (id int)")
-    monkeypatch.setattr(settings, "TRANSFER_EXCLUDE", ["toys.log_*"])
+    monkeypatch.setattr(settings, "NEVER_MOVED", [*settings.NEVER_MOVED, "toys.log_*"])
     plans = plan_tables(source_uri, target_uri, ["*"], full=False)
     assert [plan["source"] for plan in plans] == ["toys.files"]
 

@@ -1,10 +1,11 @@
-"""Names of tables, and the two records a caller keeps: what will be done to a table, and what was done."""
+"""What every module of the transfer speaks of: table names, plans, results and errors."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
 from typing import Any, Literal, NamedTuple, Self
 
 import psycopg
@@ -13,10 +14,18 @@ from psycopg import sql
 from include.errors import FinalError, TransientError, WarehouseError
 from include.postgres import is_transient, safe_message
 
-Mode = Literal["full", "append", "key"]
+Mode = Literal["full", "append", "key"]  # see include.transfer.modes
 
 _PLAIN_PART = re.compile(r'[^."]+')
 _PART = re.compile(r'"(?:[^"]|"")*"|[^."]+')
+
+
+class Verdict(StrEnum):
+    """How far a transferred table was compared with its source."""
+
+    COUNTED = "counted"  # the row counts agree
+    VERIFIED = "verified"  # the checksums of every column agree too
+    FAILED = "failed"  # the table keeps the rows of an earlier run
 
 
 class TransferError(WarehouseError):
@@ -32,13 +41,13 @@ class TransferInterruptedError(TransferError, TransientError):
 
 
 class SnapshotLostError(TransferInterruptedError):
-    """The snapshot shared by the tables of a run is gone, so the rest of the run can't be read at the same moment."""
+    """The snapshot that the tables of a run share is gone: the other tables can't be read at the same state."""
 
 
 def as_transfer_error(
     error: WarehouseError | psycopg.Error | OSError | MemoryError, source: str, target: str
 ) -> TransferError:
-    """Return an error as one of the transfer's, its message with the table in front and free of values."""
+    """Return the TransferError that stands for an error. Its message begins with the table and holds no value."""
     message = safe_message(error)
     if not message.startswith((source, target)):
         message = f"{source} -> {target}: {message}"
@@ -56,7 +65,7 @@ class TableName(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> TableName:
-        """Read what `str()` wrote. ValueError when it is not schema.table."""
+        """Read what `str()` wrote. Raises ValueError for anything else than schema.table."""
         parts = _PART.findall(text)
         if len(parts) != 2 or ".".join(parts) != text:
             raise ValueError(f"{text!r} is not schema.table")
@@ -81,7 +90,7 @@ class TablePlan:
     reason: str
     rows_estimate: int
     bytes_estimate: int = 0
-    forced: bool = False  # a full refresh that was asked for
+    forced: bool = False  # a full refresh was asked for
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -102,9 +111,24 @@ class TransferResult:
     rows_changed: int  # copied or deleted
     bytes: int  # that left the source
     seconds: float
-    verdict: str
+    verdict: Verdict
     watermark: str | None = None
     notes: tuple[str, ...] = field(default=())
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"notes": list(self.notes)}
+        return asdict(self) | {"verdict": self.verdict.value, "notes": list(self.notes)}
+
+
+class Moved(NamedTuple):
+    """What a mode did to the rows of one table."""
+
+    rows: int  # in the target afterwards
+    changed: int  # copied or deleted; an updated row may count twice, as the old one and the new one
+    bytes: int  # that left the source
+
+
+class FullRefreshNeededError(Exception):
+    """The mode `append` or `key` can't bring a table up to date, for the reason in the message.
+
+    It never leaves the package: the run undoes what the mode did and refreshes the table in full.
+    """

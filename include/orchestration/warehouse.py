@@ -26,7 +26,7 @@ Runs when a landing DAG has loaded new rows, or by hand.
 3. **dbt** builds staging, intermediate and marts: one task per model, its tests included.
 4. **summary** counts the rows of each mart; **dbt_docs** refreshes the docs in the UI after a change of the project.
 
-Triggered by hand it takes `tables` (patterns such as `retail.*`), `full` (move every row again) and `verify` (compare
+Triggered by hand it takes `tables` (patterns such as `app.*`), `full` (move every row again) and `verify` (compare
 checksums of every column as well as row counts).
 """
 

@@ -91,8 +91,8 @@ def test_changed_setting_of_tasks_reaches_a_running_stack(
 ) -> None:
     monkeypatch.setattr(airflow, "HOME", tmp_path)
     before = airflow.settings_digest()
-    monkeypatch.setenv(name, "sales.*=full")
-    assert airflow.environment()[name] == "sales.*=full"
+    monkeypatch.setenv(name, "app.*=full")
+    assert airflow.environment()[name] == "app.*=full"
     assert airflow.settings_digest() != before
 
 

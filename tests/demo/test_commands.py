@@ -82,8 +82,7 @@ def test_list_is_complete(copy: Path) -> None:
 
 
 def test_every_entry_of_the_list_exists() -> None:
-    optional = {"docs/demo.md"}
-    assert [path for path in manifest.PATHS if not (settings.PROJECT / path).exists() and path not in optional] == []
+    assert [path for path in manifest.PATHS if not (settings.PROJECT / path).exists()] == []
     for path in manifest.EDITED:
         assert without_demo((settings.PROJECT / path).read_text(), path) != (settings.PROJECT / path).read_text(), path
 

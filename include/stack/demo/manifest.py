@@ -20,7 +20,6 @@ PATHS = (
     "dbt/models/marts/sales",
     "dbt/models/marts/services",
     "dbt/tests/retail",
-    "docs/demo.md",
     "include/stack/demo",
     "tests/demo",
 )

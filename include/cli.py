@@ -12,14 +12,16 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from include import landing, settings, transfer
+from include import landing, settings, status
 from include.command_line import Parser, add_command
+from include.contracts import read_contracts, source_tables
 from include.contracts.commands import add_commands as add_contract_commands
 from include.errors import WarehouseError
 from include.landing.commands import add_commands as add_landing_commands
+from include.stack import demo_package
 from include.stack.commands import add_commands as add_stack_commands
-from include.stack.demo.commands import add_commands as add_demo_commands
-from include.status import format_status, read_status
+from include.transfer.commands import OwnTransfer
+from include.transfer.commands import add_commands as add_transfer_commands
 from include.transform.commands import add_commands as add_transform_commands
 
 _INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended: 128 and the number of SIGINT
@@ -36,7 +38,15 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     add_landing_commands(commands)
     add_contract_commands(commands, lambda source_uri: [partial(landing.check_contracts, source_uri=source_uri)])
-    transfer.add_commands(commands)
+    own = OwnTransfer(
+        source_uri=partial(settings.connection_uri, "source_db"),
+        target_uri=partial(settings.connection_uri, "target_db"),
+        tables=lambda: source_tables(read_contracts()),
+        exclude=settings.NEVER_MOVED,
+        schema_prefix=settings.RAW_PREFIX,
+        modes=settings.TRANSFER_MODES,
+    )
+    add_transfer_commands(commands, own)
     add_transform_commands(commands)
     add_command(
         commands,
@@ -47,7 +57,9 @@ def make_parser() -> argparse.ArgumentParser:
         "Airflow is healthy. Then count the files and rows landed, the rows transferred and the rows of each mart.",
     )
     add_stack_commands(commands)
-    add_demo_commands(commands)
+    demo = demo_package()
+    if demo:
+        demo.add_commands(commands)
     return parser
 
 
@@ -78,5 +90,5 @@ def _status(args: argparse.Namespace) -> int:
                 f"the {' and '.join(stopped)} Postgres is stopped, so nothing more is known: start it with `make start`"
             )
             return 0
-    print(format_status(read_status(settings.connection_uri("source_db"), settings.connection_uri("target_db"))))
+    print(status.report(settings.connection_uri("source_db"), settings.connection_uri("target_db")))
     return 0

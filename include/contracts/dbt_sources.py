@@ -53,7 +53,7 @@ def conflicts(contracts: list[Contract]) -> list[str]:
 
 
 def sources(
-    folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJECT, target_uri: str | None = None
+    folder: Path | None = None, project: Path | None = None, target_uri: str | None = None
 ) -> dict[Path, str | None]:
     """Return the text of every generated file of the dbt project by its path, None for a file that has to go.
 
@@ -61,28 +61,29 @@ def sources(
     those alone that describe a table which has a contract by now. Raises ContractError where contracts contradict each
     other, and what `include.postgres.session` raises.
     """
+    folder, project = folder or settings.CONTRACTS, project or settings.DBT_PROJECT
     contracts = read_contracts(folder)
     problems = conflicts(contracts)
     if problems:
         raise ContractError("\n".join(problems))
-    files: dict[Path, str | None] = dict.fromkeys(existing(project, _SUFFIX, HEADER))
+    of_nothing = [
+        path for path in existing(project, _SUFFIX, HEADER) if not any(folder.glob(f"{path.parent.name}/*.yaml"))
+    ]
+    files: dict[Path, str | None] = dict.fromkeys(of_nothing)
     for source, group in groupby(contracts, key=lambda contract: contract.source):
         files[generated_path(project, source, _SUFFIX)] = _source(source, list(group))
+    every = read_contracts(folder, with_demo=True)
     if target_uri is None:
-        return files | catalog_sources.without_described(contracts, project)
-    return files | catalog_sources.sources(target_uri, contracts, project)
+        return files | catalog_sources.without_described(every, project)
+    return files | catalog_sources.sources(target_uri, every, project)
 
 
-def differing(
-    folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJECT, target_uri: str | None = None
-) -> list[Path]:
+def differing(folder: Path | None = None, project: Path | None = None, target_uri: str | None = None) -> list[Path]:
     """Return the files that do not hold what the contracts, and the catalog of a target, say now."""
     return _differing(sources(folder, project, target_uri))
 
 
-def write(
-    folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJECT, target_uri: str | None = None
-) -> list[Path]:
+def write(folder: Path | None = None, project: Path | None = None, target_uri: str | None = None) -> list[Path]:
     """Write the files that differ, remove those that have to go, and return the paths of both."""
     files = sources(folder, project, target_uri)
     changed = _differing(files)

@@ -90,6 +90,12 @@ class Contract:
     max_bytes: int  # of what a URL gives
     max_seconds: float  # for fetching it
     file: Path
+    tags: tuple[str, ...] = ()
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the dataset belongs to the demo, which its tags say."""
+        return "demo" in self.tags
 
     @property
     def name(self) -> str:
@@ -113,9 +119,15 @@ class Contract:
         return self.path is not None
 
 
-def read_contracts(folder: Path = settings.CONTRACTS) -> list[Contract]:
-    """Return every contract below a folder, sorted by name. Raises ContractError for the first that can't be used."""
-    return sorted((read_contract(file) for file in folder.glob("*/*.yaml")), key=lambda contract: contract.name)
+def read_contracts(folder: Path | None = None, *, with_demo: bool | None = None) -> list[Contract]:
+    """Return the contracts below a folder (include/contracts by default), sorted by name.
+
+    The demo's are left out where source_db is not the demo's, unless `with_demo` says otherwise. Raises ContractError
+    for the first that can't be used.
+    """
+    found = [read_contract(file) for file in (folder or settings.CONTRACTS).glob("*/*.yaml")]
+    is_with_demo = settings.WITH_DEMO if with_demo is None else with_demo
+    return sorted((c for c in found if is_with_demo or not c.is_demo), key=lambda contract: contract.name)
 
 
 def select(names: list[str], among: list[Contract]) -> list[Contract]:
@@ -134,8 +146,11 @@ def select(names: list[str], among: list[Contract]) -> list[Contract]:
 
 
 def source_tables(contracts: Iterable[Contract]) -> list[str]:
-    """Return shell patterns of the tables that the project moves from source_db: those of every contract's source."""
-    return sorted({escape(spelled(contract.schema)) + ".*" for contract in contracts})
+    """Return shell patterns of the tables that the project moves from source_db.
+
+    They are those of the setting TRANSFER_TABLES, else those of every contract's source, else all.
+    """
+    return settings.TRANSFER_TABLES or sorted({escape(spelled(c.schema)) + ".*" for c in contracts}) or ["*"]
 
 
 def read_contract(file: Path) -> Contract:
@@ -215,6 +230,7 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         max_bytes=int(custom(landing.customProperties if landing else None, "maxBytes", MAX_FETCH_BYTES)),
         max_seconds=float(custom(landing.customProperties if landing else None, "maxSeconds", MAX_FETCH_SECONDS)),
         file=file,
+        tags=tuple(document.tags or ()),
     )
 
 

@@ -61,8 +61,8 @@ def spelled(part: str) -> str:
 
 
 def matches(schema: str, table: str, pattern: str) -> bool:
-    """Return whether a shell pattern of schema.table, or the exact name, means this table."""
-    return names_exactly(schema, table, pattern) or fnmatchcase(qualified(schema, table), pattern)
+    """Return whether a shell pattern of schema.table means this table."""
+    return fnmatchcase(qualified(schema, table), pattern)
 
 
 def names_exactly(schema: str, table: str, pattern: str) -> bool:

@@ -38,7 +38,7 @@ def write_table_drafts(patterns: list[str], source_uri: str, folder: Path) -> Ta
     A pattern means tables and partitioned tables, never a partition; a view has to be named exactly. Raises
     ContractError, and writes nothing, where a pattern means no table.
     """
-    known = read_contracts(folder)
+    known = read_contracts(folder, with_demo=True)
     described = {(contract.schema, contract.table): contract for contract in known}
     with reading(source_uri, "source_db") as connection:
         everything = list_tables(connection)

@@ -3,10 +3,16 @@
 It knows nothing of this project's datasets, needs nothing installed in the source and only the right to read there.
 """
 
-from include.transfer.audit import ensure_audit
-from include.transfer.cli import add_commands
+from include.transfer.audit import ensure_audit, summary
+from include.transfer.model import (
+    SnapshotLostError,
+    TablePlan,
+    TransferError,
+    TransferInterruptedError,
+    TransferRefusedError,
+    TransferResult,
+)
 from include.transfer.move import transfer_table
-from include.transfer.names import SnapshotLostError, TablePlan, TransferError, TransferResult
 from include.transfer.planning import plan, read_modes
 from include.transfer.snapshot import held_snapshot, hold_snapshot, release_snapshot, shared_snapshot
 
@@ -14,8 +20,9 @@ __all__ = [
     "SnapshotLostError",
     "TablePlan",
     "TransferError",
+    "TransferInterruptedError",
+    "TransferRefusedError",
     "TransferResult",
-    "add_commands",
     "ensure_audit",
     "held_snapshot",
     "hold_snapshot",
@@ -23,5 +30,6 @@ __all__ = [
     "read_modes",
     "release_snapshot",
     "shared_snapshot",
+    "summary",
     "transfer_table",
 ]

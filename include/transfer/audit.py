@@ -1,20 +1,25 @@
-"""What the target remembers: `transfer.runs`, one row a table and run, and `transfer.tables`, where each table stands.
+"""What the target remembers of transfers, in its schema `transfer`.
 
-A run's row, the table's new rows and its watermark commit in one transaction. The schema `transfer` also holds the
-rows of tables that were refreshed in full (see `refresh`).
+    transfer.runs        the audit: one row per table and run, failures too
+    transfer.tables      the state of each target table: what the next run has to know of it
+    transfer.snapshots   the snapshot that the tasks of a run share (see `snapshot`)
+
+The audit row, the table's new rows and its new state commit in one transaction, so they can't disagree. The schema also
+holds the child tables of tables that were refreshed in full (see `modes.full`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
 
-from include.postgres import Connection, lock_in_transaction, query, safe_message
-from include.transfer.names import TransferRefusedError, TransferResult
+from include.postgres import Connection, lock_in_transaction, query, records, safe_message, session
+from include.report import Section
+from include.transfer.model import TransferRefusedError, TransferResult, Verdict
 
 SCHEMA = "transfer"
 
@@ -38,7 +43,7 @@ create table if not exists transfer.runs (
     finished_at timestamptz not null default clock_timestamp()
 );
 create index if not exists runs_run_id on transfer.runs (run_id, target);
-comment on table transfer.runs is 'Audit of transfers: one row a table and run, committed with the rows it tells of';
+comment on table transfer.runs is 'Audit of transfers: one row per table and run, committed with the rows it describes';
 create table if not exists transfer.tables (
     target text primary key,
     source text not null,
@@ -49,7 +54,7 @@ create table if not exists transfer.tables (
     run_id text not null,
     updated_at timestamptz not null default clock_timestamp()
 );
-comment on table transfer.tables is 'Where each transferred table stands: its origin, columns and watermark';
+comment on table transfer.tables is 'State of each transferred table: its origin, columns and watermark';
 create table if not exists transfer.snapshots (
     run_id text primary key,
     snapshot text,
@@ -57,22 +62,41 @@ create table if not exists transfer.snapshots (
     seen_at timestamptz not null default clock_timestamp(),
     released boolean not null default false
 );
-comment on table transfer.snapshots is 'The moment of the source at which a run reads, while it is held';
+comment on table transfer.snapshots is 'Snapshot of the source that the tasks of a run share, while it is held';
+"""
+
+
+_LAST_RUNS = """
+select distinct on (source) source, target, mode, rows, round(seconds::numeric, 2)::float8 as seconds, verdict
+from transfer.runs
+order by source, started_at desc
 """
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What `transfer.tables` says of a target table: where its rows came from, and up to which moment."""
+class TableState:
+    """What `transfer.tables` says of a target table: where its rows came from, and how far its source was read."""
 
-    origin: str  # the source's system, database and table
-    columns: dict[str, int]  # name -> number in the source's catalog, which a rename keeps
-    watermark: str | None
+    origin: str  # the source's system, database and table: another table under the same name has another origin
+    columns: dict[str, int]  # name -> pg_attribute.attnum in the source, which a rename keeps
+    watermark: str | None  # of mode `append`, None for a table without a transaction-id column
     rows: int = 0
 
 
+@dataclass(frozen=True)
+class TableRun:
+    """One run's work on one table: what the audit says of it besides the result."""
+
+    run_id: str
+    snapshot: str | None  # that the run's tables share, None where the table was read at one of its own
+    started_at: datetime
+
+
 def ensure_audit(target: Connection) -> None:
-    """See that the audit tables exist. Safe to repeat and to race. TransferRefusedError says which grant is missing."""
+    """See that the audit tables exist. Safe to repeat, also by several runs at once.
+
+    Raises TransferRefusedError, which says which grant is missing.
+    """
     try:
         if query(target, "select from pg_class where oid = to_regclass('transfer.snapshots')"):
             return
@@ -87,15 +111,29 @@ def ensure_audit(target: Connection) -> None:
         ) from None
 
 
-def standing(target: Connection, table: str) -> Standing | None:
-    """Return what is known of a target table, None before its first transfer."""
+def summary(target_uri: str) -> Section:
+    """Return the last run of each table, as the audit in the target has it; empty where nothing was moved yet.
+
+    Raises what `include.postgres.session` raises.
+    """
+    with session(target_uri, "target_db") as target:
+        audited = query(target, "select from pg_class where oid = to_regclass('transfer.runs')")
+        rows = records(target, _LAST_RUNS) if audited else []
+    return Section("transferred", ("source", "target", "mode", "rows", "seconds", "verdict"), rows)
+
+
+def table_state(target: Connection, table: str) -> TableState | None:
+    """Return the state of a target table, None before its first transfer."""
     rows = query(target, "select origin, columns, watermark, rows from transfer.tables where target = %s", table)
-    return Standing(*rows[0]) if rows else None
+    return TableState(*rows[0]) if rows else None
 
 
 def finished(target: Connection, run_id: str, table: str, snapshot: str | None) -> TransferResult | None:
-    """Return what this run has already done to the table at this snapshot (any, when None), or None."""
-    rows = query(
+    """Return what this run has already done to the table, None when it has not.
+
+    With `snapshot`, only what it did at this snapshot counts.
+    """
+    rows = records(
         target,
         "select source, target, mode, rows, rows_changed, bytes, seconds, verdict, watermark, notes from transfer.runs"
         " where run_id = %s and target = %s and error is null and (%s::text is null or snapshot = %s)"
@@ -104,8 +142,8 @@ def finished(target: Connection, run_id: str, table: str, snapshot: str | None) 
     )
     if not rows:
         return None
-    *values, notes = rows[0]
-    return replace(TransferResult(*values), notes=tuple(notes or ()))
+    [row] = rows
+    return TransferResult(**row | {"verdict": Verdict(row["verdict"]), "notes": tuple(row["notes"] or ())})
 
 
 def snapshot_of(target: Connection, run_id: str, table: str) -> str | None:
@@ -119,48 +157,32 @@ def snapshot_of(target: Connection, run_id: str, table: str) -> str | None:
     return rows[0][0] if rows else None
 
 
-def record(
-    target: Connection,
-    result: TransferResult,
-    *,
-    run_id: str,
-    snapshot: str | None,
-    started_at: datetime,
-    standing: Standing,
-) -> None:
-    """Write the audit row and the table's standing; the caller's transaction commits them with the rows."""
-    _insert(target, result, run_id, snapshot, started_at, None)
+def record(target: Connection, result: TransferResult, table_run: TableRun, state: TableState) -> None:
+    """Write the audit row and the table's state; the caller's transaction commits them with the rows."""
+    _insert_run(target, result, table_run, None)
     target.execute(
         "insert into transfer.tables (target, source, origin, columns, watermark, rows, run_id)"
         " values (%s, %s, %s, %s, %s, %s, %s) on conflict (target) do update set source = excluded.source,"
         " origin = excluded.origin, columns = excluded.columns, watermark = excluded.watermark, rows = excluded.rows,"
         " run_id = excluded.run_id, updated_at = clock_timestamp()",
         [
-            *(result.target, result.source, standing.origin, Jsonb(standing.columns)),
-            *(standing.watermark, result.rows, run_id),
+            *(result.target, result.source, state.origin, Jsonb(state.columns)),
+            *(state.watermark, state.rows, table_run.run_id),
         ],
     )
 
 
-def record_failure(
-    target: Connection, result: TransferResult, error: str, *, run_id: str, snapshot: str | None, started_at: datetime
-) -> None:
-    """Write the audit row of a table that could not be moved."""
-    _insert(target, result, run_id, snapshot, started_at, error)
+def record_failure(target: Connection, result: TransferResult, table_run: TableRun, error: str) -> None:
+    """Write the audit row of a table that could not be moved. `error` is a sentence without values."""
+    _insert_run(target, result, table_run, error)
 
 
-def _insert(
-    target: Connection,
-    result: TransferResult,
-    run_id: str,
-    snapshot: str | None,
-    started_at: datetime,
-    error: str | None,
-) -> None:
-    values: list[Any] = [run_id, result.source, result.target, result.mode, result.rows, result.rows_changed]
-    values += [result.bytes, result.seconds, result.watermark, result.verdict, error, list(result.notes)]
+def _insert_run(target: Connection, result: TransferResult, table_run: TableRun, error: str | None) -> None:
+    values: list[Any] = [result.source, result.target, result.mode, result.rows, result.rows_changed, result.bytes]
+    values += [result.seconds, result.watermark, result.verdict.value, error, list(result.notes)]
     target.execute(
-        "insert into transfer.runs (run_id, source, target, mode, rows, rows_changed, bytes, seconds, watermark,"
-        " verdict, error, notes, snapshot, started_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [*values, snapshot, started_at],
+        "insert into transfer.runs (run_id, snapshot, started_at, source, target, mode, rows, rows_changed, bytes,"
+        " seconds, watermark, verdict, error, notes)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [table_run.run_id, table_run.snapshot, table_run.started_at, *values],
     )

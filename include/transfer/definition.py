@@ -1,8 +1,8 @@
-"""The target's side of a table's definition: schemas, types, the table itself, its keys and indexes, its changes.
+"""A table's definition in the target: its schema, the table itself, its keys and indexes, its sequences.
 
-What reading the data needs arrives as it is: columns in order, types (domains, enums, composites and ranges are made
-where they lack), NOT NULL, keys, checks, indexes, constant defaults, comments, identity columns with their sequence
-ahead. Left out, each for a reason:
+What reading the rows needs arrives as it is: columns in order, types (see `types`), NOT NULL, keys, checks, indexes,
+constant defaults, comments, identity columns with their sequence ahead. Left out, each for a reason:
+
 - foreign keys, exclusion constraints, triggers, rules and row policies: they guard writes, and every table of a run
   commits by itself
 - generation expressions: the value arrives as the source computed it, so it can't differ here (a column that only the
@@ -10,8 +10,7 @@ ahead. Left out, each for a reason:
 - defaults that call a function: rows arrive complete, and nextval or now() belong to the application that writes
 - partitions and inheritance: the target table holds all that a select from the source table returns
 - checks and NOT NULL that are NOT VALID: rows need not obey them
-- collations that the target lacks, and checks, keys, indexes and domain checks that it can't have, for want of a
-  function, say; a note names each
+- what the target can't have, for want of a function or a collation for example: a note names each
 """
 
 from __future__ import annotations
@@ -20,9 +19,10 @@ import psycopg
 from psycopg import sql
 
 from include.postgres import Connection, lock_in_transaction, query, safe_message, scalar
-from include.transfer.catalog import Constraint, Index, Table
-from include.transfer.names import TableName, TransferRefusedError
+from include.transfer.catalog import Column, Constraint, Index, Table
+from include.transfer.model import TableName, TransferRefusedError
 
+# A collation belongs to one encoding, or to all of them (-1).
 _COLLATION = """
 select from pg_collation c join pg_namespace n on n.oid = c.collnamespace
 where quote_ident(n.nspname) || '.' || quote_ident(c.collname) = %s
@@ -31,11 +31,15 @@ where quote_ident(n.nspname) || '.' || quote_ident(c.collname) = %s
 
 
 def ensure_schema(target: Connection, schema: str) -> None:
-    """See that a schema exists. Safe to race. TransferRefusedError says which grant is missing."""
+    """See that a schema exists, also when several runs try at once.
+
+    Raises TransferRefusedError, which says which grant is missing.
+    """
     if query(target, "select from pg_namespace where nspname = %s", schema):
         return
     try:
         with target.transaction():
+            # two sessions that create one schema would both pass "if not exists", and one would fail
             lock_in_transaction(target, "transfer")
             target.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
     except psycopg.errors.InsufficientPrivilege as error:
@@ -45,34 +49,22 @@ def ensure_schema(target: Connection, schema: str) -> None:
         ) from None
 
 
-def create_table(target: Connection, name: TableName, table: Table, as_store: bool) -> list[str]:
-    """Create a table without keys and indexes; return notes of what was left out. A store is for the rows alone."""
-    notes, columns = [], []
-    for c in table.columns:
-        collation = c.collation
-        if collation and not query(target, _COLLATION, collation):
-            notes.append(f"collation {collation} of {c.name} left out: the target lacks it")
-            collation = None
-        kind = "stored" if c.generated == "s" else "virtual"
-        columns.append(
-            sql.SQL("{} {}{}{}{}").format(
-                sql.Identifier(c.name),
-                sql.SQL(c.type),
-                sql.SQL(f" collate {collation}" if collation else ""),
-                sql.SQL(" not null" if c.not_null else ""),
-                sql.SQL(f" generated always as ({c.default}) {kind}" if c.generated else ""),
-            )
-        )
+def create_table(target: Connection, name: TableName, table: Table, *, as_child: bool) -> list[str]:
+    """Create a table without keys and indexes; return notes of what was left out.
+
+    `as_child`: the table is to become a child table, which holds rows and needs no comments and no identity.
+    """
+    notes: list[str] = []
+    columns = [_column_definition(target, c, notes) for c in table.columns]
     target.execute(sql.SQL("create table {} ({})").format(name.identifier, sql.SQL(", ").join(columns)))
     for c in table.columns:
+        # without a parenthesis it calls no function: a constant, perhaps with a cast
         if c.default is not None and not c.identity and not c.generated and "(" not in c.default:
             statement = sql.SQL("alter table {} alter column {} set default {}").format(
-                name.identifier,
-                sql.Identifier(c.name),
-                sql.SQL(c.default),
+                name.identifier, sql.Identifier(c.name), sql.SQL(c.default)
             )
-            notes += attempt(target, statement, f"default of {c.name}")
-        if c.identity and c.not_null and not as_store:
+            notes += execute_or_note(target, statement, f"default of {c.name}")
+        if c.identity and c.not_null and not as_child:
             target.execute(
                 sql.SQL("alter table {} alter column {} add generated by default as identity").format(
                     name.identifier, sql.Identifier(c.name)
@@ -81,17 +73,30 @@ def create_table(target: Connection, name: TableName, table: Table, as_store: bo
     for constraint in table.constraints:
         if constraint.kind == "c":
             notes += add_constraint(target, name, constraint, named=True)
-    if not as_store:
-        comment_on(target, name, table)
+    if not as_child:
+        _copy_comments(target, name, table)
     return notes
 
 
-def comment_on(target: Connection, name: TableName, table: Table) -> None:
-    """Give a new target table the source's comments."""
+def _column_definition(target: Connection, column: Column, notes: list[str]) -> sql.Composed:
+    """Return a column as CREATE TABLE wants it; add a note for a collation that the target lacks."""
+    parts: list[sql.Composable] = [sql.Identifier(column.name), sql.SQL(column.type)]
+    if column.collation and query(target, _COLLATION, column.collation):
+        parts += [sql.SQL("collate"), sql.SQL(column.collation)]
+    elif column.collation:
+        notes.append(f"collation {column.collation} of {column.name} left out: the target lacks it")
+    if column.not_null:
+        parts.append(sql.SQL("not null"))
+    if column.generated:
+        kind = sql.SQL("stored" if column.generated == "s" else "virtual")
+        parts.append(sql.SQL("generated always as ({}) {}").format(sql.SQL(column.default or "null"), kind))
+    return sql.SQL(" ").join(parts)
+
+
+def _copy_comments(target: Connection, name: TableName, table: Table) -> None:
+    """Put the source's comments on a new target table and its columns."""
     if table.comment is not None:
-        target.execute(
-            sql.SQL("comment on table {} is {}").format(name.identifier, sql.Literal(table.comment)),
-        )
+        target.execute(sql.SQL("comment on table {} is {}").format(name.identifier, sql.Literal(table.comment)))
     for c in table.columns:
         if c.comment is not None:
             target.execute(
@@ -99,33 +104,33 @@ def comment_on(target: Connection, name: TableName, table: Table) -> None:
             )
 
 
-def add_keys_and_indexes(target: Connection, name: TableName, table: Table, named: bool) -> list[str]:
-    """Give a table the keys and indexes of another; return notes of those that the target can't make.
+def add_keys_and_indexes(target: Connection, name: TableName, table: Table, *, named: bool) -> list[str]:
+    """Make the keys and indexes of `table` on another table; return notes of those that the target can't have.
 
     `named`: under the same names, which are unique in a schema; otherwise under names that Postgres picks.
     """
     notes = []
     for constraint in table.constraints:
         if constraint.kind in ("p", "u"):
-            notes += add_constraint(target, name, constraint, named)
+            notes += add_constraint(target, name, constraint, named=named)
     for index in table.indexes:
-        notes += add_index(target, name, index, named)
+        notes += add_index(target, name, index, named=named)
     return notes
 
 
-def everything(stores: list[TableName]) -> sql.Composed:
-    """Return the SQL of all rows of several tables alike, to select from."""
-    rows = sql.SQL(" union all ").join(sql.SQL("select * from {}").format(store.identifier) for store in stores)
+def union_all(tables: list[TableName]) -> sql.Composed:
+    """Return the SQL of all rows of several tables with the same columns, to select from."""
+    rows = sql.SQL(" union all ").join(sql.SQL("select * from {}").format(table.identifier) for table in tables)
     return sql.SQL("({}) rows").format(rows)
 
 
-def attempt(target: Connection, statement: sql.Composed, what: str) -> list[str]:
-    """Run a statement that the target may be unable to do; return a note when it was.
+def execute_or_note(target: Connection, statement: sql.Composed, what: str) -> list[str]:
+    """Run a statement that the target may be unable to carry out; return a note in that case, else nothing.
 
-    Raises DuplicateTable where the name of an index is taken in its schema.
+    Raises psycopg.errors.DuplicateTable where the name of an index is taken in its schema.
     """
     try:
-        with target.transaction():
+        with target.transaction():  # a savepoint: what the statement leaves undone doesn't end the transaction
             target.execute(statement)
     except psycopg.errors.DuplicateTable:
         raise
@@ -134,7 +139,7 @@ def attempt(target: Connection, statement: sql.Composed, what: str) -> list[str]
     return []
 
 
-def add_constraint(target: Connection, name: TableName, constraint: Constraint, named: bool) -> list[str]:
+def add_constraint(target: Connection, name: TableName, constraint: Constraint, *, named: bool) -> list[str]:
     """Add a key or a check, under its name or one that Postgres picks; return a note where the target can't."""
     statement = sql.SQL("alter table {} add {}{}").format(
         name.identifier,
@@ -142,36 +147,39 @@ def add_constraint(target: Connection, name: TableName, constraint: Constraint, 
         sql.SQL(constraint.definition),
     )
     try:
-        return attempt(target, statement, f"{'check' if constraint.kind == 'c' else 'key'} {constraint.name}")
+        return execute_or_note(target, statement, f"{'check' if constraint.kind == 'c' else 'key'} {constraint.name}")
     except psycopg.errors.DuplicateTable:
         return add_constraint(target, name, constraint, named=False)
 
 
-def add_index(target: Connection, name: TableName, index: Index, named: bool) -> list[str]:
+def add_index(target: Connection, name: TableName, index: Index, *, named: bool) -> list[str]:
     """Add an index, under its name or one that Postgres picks; return a note where the target can't."""
     statement = sql.SQL("create {}index {} on {} using {}").format(
         sql.SQL("unique " if index.unique else ""),
         sql.Identifier(index.name) if named else sql.SQL(""),
         name.identifier,
-        sql.SQL(index.tail),
+        sql.SQL(index.definition),
     )
     try:
-        return attempt(target, statement, f"index {index.name}")
+        return execute_or_note(target, statement, f"index {index.name}")
     except psycopg.errors.DuplicateTable:
         return add_index(target, name, index, named=False)
 
 
 def advance_sequences(
-    source: Connection, target: Connection, stores: list[TableName], name: TableName, table: Table
+    source: Connection, table: Table, target: Connection, name: TableName, row_tables: list[TableName]
 ) -> None:
-    """Put the sequences of identity columns ahead of every value that the source has used."""
+    """Put the sequences of a target table's identity columns ahead of every value that the source has used.
+
+    `row_tables` hold the rows: the table itself, or child tables that are not attached to it yet.
+    """
     for c in table.columns:
         if not c.identity:
             continue
         sequence = scalar(target, "select pg_get_serial_sequence(%s, %s)", name.identifier.as_string(target), c.name)
         if sequence is None:
             continue
-        # null where the source's user may not read the sequence: then the rows themselves say what was used
+        # last_value is NULL where the source's user may not read the sequence: then the rows say what was used
         used = query(
             source,
             "select s.last_value from pg_sequences s where format('%%I.%%I', s.schemaname, s.sequencename) ="
@@ -181,10 +189,11 @@ def advance_sequences(
         last = used[0][0] if used else None
         if last is None:
             last = scalar(
-                target, sql.SQL("select max({})::bigint from {}").format(sql.Identifier(c.name), everything(stores))
+                target, sql.SQL("select max({})::bigint from {}").format(sql.Identifier(c.name), union_all(row_tables))
             )
         if last is not None:
-            target.execute(  # the source's may be of a wider type than the column
+            # the source's sequence may be of a wider type than the column, and so have passed its end
+            target.execute(
                 "select setval(seqrelid, least(greatest(%s, seqmin), seqmax)) from pg_sequence"
                 " where seqrelid = %s::regclass",
                 [last, sequence],

@@ -1,4 +1,4 @@
-"""Connections to both servers of a transfer, set so that a value's text is the same on each."""
+"""Connections to both servers of a transfer, set so that a value has the same text on each."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from psycopg import sql
 
 from include import postgres
 from include.postgres import Connection, safe_message
-from include.transfer.names import SnapshotLostError
+from include.transfer.model import SnapshotLostError
 
-# Text forms must agree between servers; nothing may time a long read out; a dead client must be noticed in a minute.
-# With row_security off, a policy that would hide rows from this user is an error instead of a partial copy. Who waited
-# for another run must see what that one left, whatever isolation the database asks for.
 _SETTINGS = {
+    # The text of a value must be the same on both servers: they compare it, and COPY carries it.
     "timezone": "UTC",
     "datestyle": "ISO, YMD",
     "intervalstyle": "postgres",
@@ -24,18 +22,25 @@ _SETTINGS = {
     "bytea_output": "hex",
     "lc_monetary": "C",
     "xmloption": "content",
+    # Names are always written with their schema, so that nobody's search_path decides what a name means.
     "search_path": "pg_catalog",
+    # A policy that would hide rows from this user becomes an error; on, the copy would silently be a part.
     "row_security": "off",
+    # A run that waited for a lock must see what the other run committed, also where the default is stricter.
     "default_transaction_isolation": "read committed",
+    # A read of hours must not be timed out by the server's defaults.
     "statement_timeout": "0",
     "lock_timeout": "0",
     "transaction_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    # The server notices within a minute that this client is gone, and gives up its locks.
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
     "client_min_messages": "warning",
+    # Rows must arrive in the order of the source's file: its statistics, which the target takes over, describe it.
     "synchronize_seqscans": "off",
+    # Each query runs once, and those that hash a wide table have thousands of expressions to compile.
     "jit": "off",
 }
 _KEEPALIVES: dict[str, Any] = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
@@ -52,20 +57,25 @@ def connect(uri: str, place: str) -> Connection:
     return connection
 
 
-def sibling(connection: Connection) -> Connection:
-    """Open another connection to the same place as the same user, its session set in the same way."""
+def clone_connection(connection: Connection, place: str) -> Connection:
+    """Open another connection to the same database as the same user, its session set in the same way.
+
+    Raises what `include.postgres.connect` raises; `place` is "source" or "target".
+    """
     info = connection.info
-    other = psycopg.connect(info.dsn, password=info.password, autocommit=True)
-    _configure(other, "sibling")
-    return other
+    # the dsn repeats the options of the first connection, except the password
+    clone = postgres.connect(info.dsn, place, password=info.password)
+    _configure(clone, place)
+    return clone
 
 
 def older_version(source: Connection, target: Connection) -> int:
-    """Return what both servers can do at least, as in server_version_num."""
+    """Return the version of the older of two servers, as in server_version_num."""
     return min(source.info.server_version, target.info.server_version)
 
 
 def _configure(connection: Connection, place: str) -> None:
+    """Apply `_SETTINGS`, without those that this server's version doesn't have."""
     try:
         names, values = zip(*_SETTINGS.items(), strict=True)
         connection.execute(
@@ -80,7 +90,10 @@ def _configure(connection: Connection, place: str) -> None:
 
 @contextmanager
 def reading(source: Connection, snapshot: str | None) -> Iterator[None]:
-    """Read one moment of the source: an exported snapshot (see `snapshot`), or its own. Changes nothing there."""
+    """Read the source at one snapshot for a `with` block: at an exported one, or at its own. Changes nothing there.
+
+    `snapshot` is an id as `include.transfer.snapshot` gives it. Raises SnapshotLostError when nobody holds it any more.
+    """
     source.execute("begin isolation level repeatable read, read only")
     try:
         if snapshot is not None:
@@ -95,5 +108,5 @@ def reading(source: Connection, snapshot: str | None) -> Iterator[None]:
         try:
             if not source.closed:
                 source.execute("rollback")
-        except psycopg.Error:  # all that was read is across, or another error is on its way
+        except psycopg.Error:  # everything was read already, or another error is on its way to the caller
             source.close()

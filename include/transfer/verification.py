@@ -1,27 +1,27 @@
-"""Checksums of every column, which each server computes over its own rows, in whatever order it reads them."""
+"""Checksums of every column, which each server computes over its own rows, whatever order it reads them in."""
 
 from __future__ import annotations
 
 from psycopg import sql
 
 from include.postgres import Connection
-from include.transfer.both import ask_both
 from include.transfer.catalog import Table
-from include.transfer.definition import everything
-from include.transfer.fingerprint import hashes_agree, row_hash
-from include.transfer.names import TableName, TransferRefusedError
+from include.transfer.definition import union_all
+from include.transfer.model import TableName, TransferRefusedError
+from include.transfer.row_hash import hashes_agree, row_hash
 from include.transfer.session import older_version
+from include.transfer.side_by_side import ask_both
 
-_COLUMNS_A_QUERY = 200
+_COLUMNS_PER_QUERY = 200  # a row of a result holds 1,664 values at most
 
 
 def verify(
-    source: Connection, target: Connection, table: Table, stores: list[TableName], where: sql.Composable | None
+    source: Connection, table: Table, where: sql.Composable | None, target: Connection, row_tables: list[TableName]
 ) -> None:
-    """Compare rows and every column of source and store; TransferRefusedError names the columns that differ.
+    """Compare the rows and every column of the source table, where the condition holds, with the target's tables.
 
-    The sum of a column's hashes tells which column differs, the sum of whole rows' hashes also sees values that went
-    to each other's rows.
+    `row_tables` hold the rows in the target: the table itself, or child tables that are not attached to it yet.
+    Raises TransferRefusedError, which names the columns that differ.
     """
     if not hashes_agree(source, target):
         raise TransferRefusedError(
@@ -29,27 +29,29 @@ def verify(
             " differently"
         )
     version = older_version(source, target)
-    wrong: list[str] = []
     condition = sql.SQL(" where {}").format(where) if where is not None else sql.SQL("")
-    for start in range(0, max(1, len(table.columns)), _COLUMNS_A_QUERY):
-        columns = table.columns[start : start + _COLUMNS_A_QUERY]
-        sums = sql.SQL(", ").join(
-            sql.SQL("sum({})::text").format(each)
-            for each in ([row_hash(table.columns, version)] if start == 0 and table.columns else [])
-            + [row_hash([c], version) for c in columns]
-        )
-        statement = sql.SQL("select count(*){}{} from {}{}")
-        comma = sql.SQL(", " if columns else "")
-        here, there = ask_both(
+    different: list[str] = []
+    for start in range(0, max(1, len(table.columns)), _COLUMNS_PER_QUERY):
+        columns = table.columns[start : start + _COLUMNS_PER_QUERY]
+        # The sum of a column's hashes says which column differs. The sum of whole rows' hashes also notices values
+        # that were exchanged between rows.
+        hashes = {c.name: row_hash([c], version) for c in columns}
+        sums = [sql.SQL("sum({})::text").format(hashed) for hashed in hashes.values()]
+        names = ["row count", *hashes]
+        if start == 0 and columns:
+            sums.insert(0, sql.SQL("sum({})::text").format(row_hash(table.columns, version)))
+            names.insert(1, "whole rows")
+        checksums = sql.SQL(", ").join([sql.SQL("count(*)"), *sums])
+        select = sql.SQL("select {} from {}{}")
+        in_source, in_target = ask_both(
             source,
-            statement.format(comma, sums, table.name.identifier, condition),
+            select.format(checksums, table.name.identifier, condition),
             target,
-            statement.format(comma, sums, everything(stores), sql.SQL("")),
+            select.format(checksums, union_all(row_tables), sql.SQL("")),
         )
-        names = ["row count", *(["whole rows"] if start == 0 and table.columns else []), *(c.name for c in columns)]
-        wrong += [name for name, ours, theirs in zip(names, here, there, strict=True) if ours != theirs]
-    if wrong:
+        different += [name for name, ours, theirs in zip(names, in_source, in_target, strict=True) if ours != theirs]
+    if different:
         raise TransferRefusedError(
-            f"{table.name}: differs from the target after the move in {', '.join(wrong)}: the old rows stay;"
+            f"{table.name}: differs from the target after the move in {', '.join(different)}: the old rows stay;"
             " run it again with --full"
         )

@@ -22,7 +22,7 @@ def add_commands(commands: Commands) -> None:
         help="build the dbt models and run their tests",
         description="Build the staging, intermediate and marts schemas of target_db with dbt, and test them.",
     )
-    build.add_argument("--select", metavar="MODELS", help="dbt's selection, such as sales_daily or +marts.sales")
+    build.add_argument("--select", metavar="MODELS", help="dbt's selection, such as my_mart, +my_mart or marts.finance")
     build.add_argument("--parse", action="store_true", help="only write the manifest that the DAG is rendered from")
     build.add_argument("--watch", action="store_true", help="as --parse, again after each change of dbt/, until Ctrl-C")
     build.add_argument("--target", metavar="URI", help="the database; default: AIRFLOW_CONN_TARGET_DB")

@@ -5,12 +5,14 @@ dbt connects to target_db through dbt/profiles.yml, which is filled from the con
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from psycopg.pq import Conninfo
@@ -44,8 +46,8 @@ class DbtRunError(TransientError):
 
 
 def manifest_is_stale() -> bool:
-    """Return whether the manifest is missing or older than a file of the dbt project."""
-    if not settings.DBT_MANIFEST.exists():
+    """Return whether the manifest is missing, older than a file of the dbt project, or made with other settings."""
+    if not settings.DBT_MANIFEST.exists() or not _made_with().exists() or _made_with().read_text() != _parse_settings():
         return True
     made = settings.DBT_MANIFEST.stat().st_mtime
     for path in settings.DBT_PROJECT.rglob("*"):
@@ -55,6 +57,20 @@ def manifest_is_stale() -> bool:
         if (path.is_dir() or path.suffix in (".sql", ".yml", ".md", ".csv")) and path.stat().st_mtime > made:
             return True
     return False
+
+
+def _made_with() -> Path:
+    """Return the file beside the manifest that holds the settings it was made with."""
+    return settings.DBT_MANIFEST.with_suffix(".made-with")
+
+
+def _parse_settings() -> str:
+    return json.dumps(project_variables())
+
+
+def project_variables() -> dict[str, str]:
+    """Return the environment variables that dbt_project.yml reads."""
+    return {"WAREHOUSE_DEMO": "on" if settings.WITH_DEMO else "off"}
 
 
 def make_manifest() -> None:
@@ -85,6 +101,7 @@ def make_manifest() -> None:
     made = PARSED / "manifest.json"
     os.utime(made, (began, began))  # a file that was edited while dbt parsed is younger than the manifest then
     made.replace(settings.DBT_MANIFEST)
+    _made_with().write_text(_parse_settings())
 
 
 def watch_project() -> NoReturn:
@@ -116,6 +133,7 @@ def profile_variables(uri: str) -> dict[str, str]:
         "TARGET_DB_USER": known.get("user", ""),
         "TARGET_DB_PASSWORD": known.get("password", ""),
         "TARGET_DB_NAME": known.get("dbname") or known.get("user", ""),
+        **project_variables(),
     }
 
 

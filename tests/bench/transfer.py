@@ -136,7 +136,7 @@ class Bench:
         )
 
     def ours(self, *options: str) -> list[str]:
-        command = [sys.executable, "-m", "include.transfer", "--source", self.source, "--target", self.target]
+        command = [sys.executable, "-m", "include", "transfer", "--source", self.source, "--target", self.target]
         return [*command, *(options or ("--tables", "public.lineitem"))]
 
     def compare(self, what: str, command: Sequence[str] | str, before: Callable[[], None], base: float) -> float:
@@ -152,7 +152,7 @@ class Bench:
 
     def add(self, *cells: str) -> None:
         self.lines.append(list(cells))
-        print("  ".join(cell.rjust(9) if place else cell.ljust(58) for place, cell in enumerate(cells)), flush=True)
+        print("  ".join(cell.rjust(9) if number else cell.ljust(58) for number, cell in enumerate(cells)), flush=True)
 
 
 def _tree(pid: int) -> list[int]:
@@ -206,18 +206,18 @@ def measure_size(bench: Bench, millions: float, repeat: int, rivals: bool) -> No
         bench._settle()
 
     ratios: dict[str, list[float]] = {}
-    everything, again = bench.ours("--tables", "public.lineitem"), bench.ours("--tables", "public.lineitem", "--full")
+    whole, again = bench.ours("--tables", "public.lineitem"), bench.ours("--tables", "public.lineitem", "--full")
     for turn in range(repeat):
         bench.fresh(key=True)
         base, cpu, memory = bench.measure(bench.pipe())
         bench.add("psql pipe, key in place", f"{base:.2f}", "1.00", f"{cpu:.1f}", f"{memory:.0f}")
-        new = bench.compare("transfer, new table, key and statistics", everything, gone, base)
+        new = bench.compare("transfer, new table, key and statistics", whole, gone, base)
         full = bench.compare("transfer --full over it, switch included", again, bench._settle, base)
         changed(turn)
-        key = bench.compare("  by key, 1% changed (ratio: to this --full)", everything, lambda: None, full)
+        key = bench.compare("  by key, 1% changed (ratio: to this --full)", whole, lambda: None, full)
         sizes = dict(_sizes(bench))
         bench.add("    bytes that left the source, of the full refresh's", "", f"{sizes['key'] / sizes['full']:.4f}")
-        same = bench.compare("  by key, nothing changed (ratio: to this --full)", everything, lambda: None, full)
+        same = bench.compare("  by key, nothing changed (ratio: to this --full)", whole, lambda: None, full)
         for what, ratio in (
             ("new table to pipe", new / base),
             ("full over rows to pipe", full / base),

@@ -47,6 +47,7 @@ create table app.orders (
     period tstzrange,
     raw bytea,
     flag "char",
+    unique (country, code),
     primary key (line, id)
 );
 comment on table app.orders is 'Orders, one row per line. {{ env_var(''HOME'') }}';

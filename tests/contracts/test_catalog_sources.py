@@ -136,6 +136,25 @@ def test_table_that_gets_a_contract_leaves_the_file_of_the_catalog(application: 
     assert files(application) == before
 
 
+def test_demo_that_is_switched_off_keeps_its_sources_and_is_not_described_twice(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    application.warehouse("contract", "new", "--table", "app.*")
+    application.fill_todos()
+    for file in application.contracts.glob("*/*.yaml"):
+        file.write_text(file.read_text().replace("tags:\n", "tags:\n- demo\n"))
+    application.warehouse("contract", "sources", "--write")
+    transfer(application)
+    before = files(application)
+    monkeypatch.setattr(settings, "WITH_DEMO", False)
+    assert application.warehouse("contract", "sources") == ("", "")
+    application.execute("drop table app.events")
+    assert application.warehouse("contract", "check") == ("0 contracts are in order\n", "")
+    application.warehouse("contract", "sources", "--write", "--from-catalog")
+    added = files(application).keys() - before.keys()
+    assert added == {"app_data/_app_data__catalog_sources.yml"}
+
+
 def test_file_that_a_person_wrote_is_neither_removed_nor_overwritten(application: Application) -> None:
     own = application.dbt / "models/staging/app/_app__catalog_sources.yml"
     for file in (own, own.with_name("_own__sources.yml")):

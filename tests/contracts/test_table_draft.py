@@ -13,7 +13,7 @@ from include.contracts.catalog import reading
 from include.contracts.check import check_file
 from include.contracts.names import free_names, qualified
 from include.postgres import StatementRefusedError
-from include.transfer.names import TableName
+from include.transfer.model import TableName
 from tests.contracts.conftest import Application
 
 # Each row of these catalogs, with the transaction that wrote it and its place.

@@ -13,7 +13,7 @@ from include.errors import SettingError
 from include.orchestration.cosmos import ModelTrigger, TargetProfile, _tests_by_model
 from include.orchestration.defaults import connection_uri
 
-MODEL = "model.warehouse.sales_daily"
+MODEL = "model.warehouse.my_mart"
 
 
 def test_dbt_in_airflow_reads_every_parameter_of_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ async def outcome(
     """What the trigger yields when dbt has reported this and the producer is in that state."""
     trigger = ModelTrigger(MODEL, has_tests, "dbt.producer")
     trigger.task_instance = SimpleNamespace(  # type: ignore[assignment]
-        dag_id="warehouse", task_id="dbt.sales_daily", run_id="one", try_number=tries, task=None
+        dag_id="warehouse", task_id="dbt.my_mart", run_id="one", try_number=tries, task=None
     )
 
     async def report(key: str) -> Any:

@@ -16,6 +16,14 @@ from tests.conftest import FAST, _make_database
 
 _runs = itertools.count()
 
+# A table for each incremental mode, and one that refers to another.
+LANDED = (
+    "create schema retail",
+    "create table retail.events (id bigint, v text, _xid xid8 default pg_current_xact_id())",
+    "create table retail.account (id bigint primary key, v bigint not null)",
+    "create table retail.address (id bigint primary key, account_id bigint references retail.account, v text)",
+)
+
 
 @pytest.fixture(scope="session")
 def old_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:

@@ -24,7 +24,8 @@ import pytest
 
 from include.settings import PROJECT
 from include.stack.local.postgres import PostgresServer, free_port
-from include.transfer import TransferError, plan, refresh, transfer_table
+from include.transfer import TransferError, plan, transfer_table
+from include.transfer.modes import full as full_mode
 from tests.transfer.conftest import execute, rows
 
 ROUNDS = int(os.environ.get("TRANSFER_FAULTS", "12"))
@@ -135,7 +136,7 @@ def _wait_until_up(server: PostgresServer) -> None:
 def test_no_fault_shows_a_reader_half_a_table(
     servers: tuple[PostgresServer, PostgresServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refresh, "_LEAST_RANGE", 2 * 1024 * 1024)  # the table goes over in several ranges
+    monkeypatch.setattr(full_mode, "_LEAST_RANGE", 2 * 1024 * 1024)  # the table goes over in several ranges
     source, target = servers
     source_uri, target_uri = source.uri(), target.uri()
     execute(
@@ -158,7 +159,7 @@ def test_no_fault_shows_a_reader_half_a_table(
         fault = ("client", "source", "target", "cut")[number % 4]
         moment = chance.uniform(0, 1.2 * full_time)
         if fault == "client":
-            command = [sys.executable, "-m", "include.transfer", "--source", source_uri, "--target", target_uri]
+            command = [sys.executable, "-m", "include", "transfer", "--source", source_uri, "--target", target_uri]
             command += ["--tables", "public.item"] + (["--full"] if full else [])
             with subprocess.Popen(command, cwd=PROJECT, stdout=-3, stderr=-3) as process:
                 time.sleep(0.4 + moment)

@@ -11,14 +11,13 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from include import settings
+from include import settings, status
 from include.contracts import read_contracts
 from include.errors import FinalError
 from include.orchestration.landing import landing_dag_id
 from include.report import Progress
 from include.stack.local import airflow, lifecycle
 from include.stack.local.api import Api, wait_for
-from include.status import format_status, read_status
 
 _FINISHED = ("success", "failed")
 
@@ -67,12 +66,11 @@ def run() -> list[Stage]:
 
 def summary(stages: list[Stage]) -> str:
     """Return the closing summary: what the databases hold, how long each stage took, and where to look next."""
-    now = read_status(settings.connection_uri("source_db"), settings.connection_uri("target_db"))
     times = "  ".join(f"{stage.name} {stage.seconds:.0f} s" for stage in stages)
     return "\n".join(
         [
             "",
-            format_status(now),
+            status.report(settings.connection_uri("source_db"), settings.connection_uri("target_db")),
             "",
             f"seconds  {times}  total {sum(stage.seconds for stage in stages):.0f} s",
             "",

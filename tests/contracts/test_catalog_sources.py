@@ -73,6 +73,10 @@ def test_drafted_tables_travel_and_dbt_finds_that_they_keep_their_contracts(appl
 def test_tables_without_a_contract_become_sources_beside_those_that_have_one(application: Application) -> None:
     application.warehouse("contract", "new", "--table", "app.events")
     transfer(application)
+    with psycopg.connect(application.target_uri) as connection:
+        connection.execute("create view raw_app.seen as select 1; create table public.other (id int)")
+        connection.execute("create table raw_app.parts (id int) partition by list (id)")
+        connection.execute("create table raw_app.parts_1 partition of raw_app.parts for values in (1)")
     application.warehouse("contract", "sources", "--write")
     assert list(files(application)) == ["app/_app__sources.yml"]
     out, _ = application.warehouse("contract", "sources", "--write", "--from-catalog")
@@ -84,7 +88,7 @@ def test_tables_without_a_contract_become_sources_beside_those_that_have_one(app
         "app_data/_app_data__catalog_sources.yml",
     ]
     (source,) = yaml.safe_load(written["app/_app__catalog_sources.yml"])["sources"]
-    (orders,) = source["tables"]
+    orders, _ = source["tables"]
     assert (source["name"], source["schema"], orders["name"]) == ("raw_app", "raw_app", "orders")
     assert {"name": "country", "description": "Where it goes: {{ '{' }}% raw %}."} in orders["columns"]
     assert orders["columns"][0] == {"name": "id"}
@@ -93,6 +97,7 @@ def test_tables_without_a_contract_become_sources_beside_those_that_have_one(app
     assert sorted(found) == [
         "raw_app.events",
         "raw_app.orders",
+        "raw_app.parts",
         "raw_app_data.order_lines",
         "raw_app_data.order_lines_2",
         "raw_app_data.order_lines_3",

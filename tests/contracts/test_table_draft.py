@@ -8,7 +8,7 @@ import psycopg
 import pytest
 import yaml
 
-from include.contracts import read_contract, read_contracts, source_tables
+from include.contracts import read_contract, read_contracts, source_tables, table_draft
 from include.contracts.catalog import reading
 from include.contracts.check import check_file
 from include.contracts.names import free_names, qualified
@@ -184,6 +184,15 @@ def test_pattern_that_means_no_table_is_one_sentence_and_nothing_is_written(
 ) -> None:
     _, err = application.warehouse("contract", "new", "--table", "app.*", "--table", pattern, code=1)
     assert sentence in err and err.count("\n") == 1
+    assert application.texts() == {}
+
+
+def test_draft_that_would_be_no_contract_is_not_written(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_draft, "check_file", lambda file: [f"{file}: is odd"] if file.stem == "secret" else [])
+    _, err = application.warehouse("contract", "new", "--table", "app.*", code=1)
+    assert "app/secret.yaml: is odd\n" in err
     assert application.texts() == {}
 
 

@@ -13,7 +13,10 @@ RUN python -m compileall -qq -j 0 -x kubernetes "$(python -c 'import sysconfig; 
 USER astro
 
 # The manifest lies outside dbt/, which `astro dev start` mounts over what the image holds.
+# WAREHOUSE_DEMO: a Deployment has a source of its own, in which nothing of the demo may land; the compose file says
+# otherwise for the demo's source.
 ENV DBT_MANIFEST=/usr/local/airflow/manifest/manifest.json \
+    WAREHOUSE_DEMO=off \
     DBT_SEND_ANONYMOUS_USAGE_STATS=False \
     AIRFLOW__COSMOS__ENABLE_TELEMETRY=False \
     AIRFLOW__COSMOS__ENABLE_WATCHER_RELIABLE_RETRY=False

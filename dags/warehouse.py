@@ -5,16 +5,24 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, AssetAny, Metadata, Param, get_current_context, task
+from airflow.sdk import DAG, Metadata, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include import landing, transfer, transform
+from include import transfer, transform
 from include.contracts import read_contracts, source_tables
 from include.orchestration.assets import MARTS, RAW, landed_asset
 from include.orchestration.cosmos import build_group
 from include.orchestration.defaults import DEFAULT_ARGS, connection_uri
 from include.orchestration.landing import landing_dag_id
-from include.orchestration.warehouse import DOC, check_all_moved, is_built_already, plan_tables, wait_until_idle
+from include.orchestration.warehouse import (
+    DOC,
+    check_all_moved,
+    ensure_landing_tables,
+    is_built_already,
+    plan_tables,
+    wait_until_idle,
+    warehouse_schedule,
+)
 
 contracts = read_contracts()
 landed = [contract for contract in contracts if contract.is_landed]
@@ -25,7 +33,7 @@ with DAG(
     dag_id="warehouse",
     description="Moves the source tables to the target and builds the marts",
     doc_md=DOC,
-    schedule=AssetAny(*landed_assets),
+    schedule=warehouse_schedule(landed_assets),
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
@@ -49,11 +57,15 @@ with DAG(
         is_triggered = context["dag_run"].run_type == "asset_triggered"
         if is_triggered and is_built_already([event.timestamp for event in newest], next(iter(built), None)):
             raise AirflowSkipException("the rows that started this run are in the marts already")
-        if params["tables"] == ALL_TABLES:
+        is_whole = params["tables"] == ALL_TABLES
+        if is_whole:
             ti.xcom_push("read_after", datetime.now(UTC).isoformat())
         source, target = connection_uri("source_db"), connection_uri("target_db")
-        landing.ensure_tables(landed, source)
-        return plan_tables(source, target, params["tables"], full=params["full"])
+        ensure_landing_tables(landed, source)
+        planned = plan_tables(source, target, params["tables"], full=params["full"], may_be_none=is_whole)
+        if not planned:
+            raise AirflowSkipException("source_db has no table to move yet")
+        return planned
 
     @task(priority_weight=1000)
     def hold_snapshot(plans: list[dict[str, Any]]) -> int:

@@ -39,6 +39,7 @@ def _add_transfer(commands: Commands) -> None:
         source_uri=partial(settings.connection_uri, "source_db"),
         target_uri=partial(settings.connection_uri, "target_db"),
         tables=_own_tables,
+        exclude=settings.NEVER_MOVED,
         schema_prefix=settings.RAW_PREFIX,
         modes=settings.TRANSFER_MODES,
     )
@@ -75,19 +76,21 @@ def _add_stack(commands: Commands) -> None:
 
 
 def _add_demo(commands: Commands) -> None:
-    from include.stack.demo.commands import add_commands
+    from include.stack import demo_package
 
-    add_commands(commands)
+    demo = demo_package()
+    if demo:
+        demo.add_commands(commands)
 
 
 _ADDERS: dict[tuple[str, ...], Callable[[Commands], None]] = {
     ("land", "rejects"): _add_landing,
     ("contract",): _add_contracts,
     ("transfer",): _add_transfer,
-    ("build", "docs"): _add_transform,
+    ("build", "model", "docs"): _add_transform,
     ("status",): _add_status,
     ("stack",): _add_stack,
-    ("demo",): _add_demo,
+    **({("demo",): _add_demo} if settings.HAS_DEMO else {}),
 }
 
 

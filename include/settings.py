@@ -62,6 +62,11 @@ def choice_setting(name: str, default: str, choices: tuple[str, ...]) -> str:
     return text
 
 
+def list_setting(name: str) -> list[str]:
+    """Return the parts of a setting that are separated by commas; none where it is unset."""
+    return [part.strip() for part in setting(name, "").split(",") if part.strip()]
+
+
 @dataclass(frozen=True)
 class Server:
     """A Postgres server of the stack, as seen from the host: who owns it, where it listens, what it holds."""
@@ -121,6 +126,16 @@ RUN_TIMEOUT = number_setting("RUN_TIMEOUT", 3600)  # seconds that `make run` giv
 # "immediately": landing DAGs run once as soon as they are first switched on, then by their schedules
 RUN_AT_FIRST_START = setting("FIRST_RUN", "scheduled") == "immediately"
 
+# Which tables of source_db travel, as shell patterns of schema.table, ...: by default those of every contract's source,
+# and all tables where there is no contract.
+TRANSFER_TABLES = list_setting("TRANSFER_TABLES")
+TRANSFER_EXCLUDE = list_setting("TRANSFER_EXCLUDE")
+
+# When the warehouse runs beside the runs that landing starts: a cron schedule in a time zone. Where nothing lands, and
+# no schedule is set, it runs daily.
+WAREHOUSE_SCHEDULE = setting("WAREHOUSE_SCHEDULE", "")
+WAREHOUSE_TIMEZONE = setting("WAREHOUSE_TIMEZONE", "UTC")
+
 # the modes in which tables travel where the transfer's own choice is not wanted: sales.*=full,billing.account=key
 TRANSFER_MODES = setting("TRANSFER_MODES", "")
 
@@ -146,11 +161,15 @@ def root_setting(name: str, default: str) -> str:
 LANDING_ROOT = root_setting("LANDING_ROOT", str(LOCAL / "landing"))
 ARCHIVE_ROOT = root_setting("ARCHIVE_ROOT", LANDING_ROOT + "_archive")
 
-# Without files and without a source of the user's own, the stack without Docker makes up both.
-IS_DEMO = not setting("LANDING_ROOT", "") and not setting("AIRFLOW_CONN_SOURCE_DB", "")
-DEMO_WEB = LOCAL / "web"
-DEMO_WEB_PORT_VARIABLE = "DEMO_WEB_PORT"
-DEMO_WEB_PORT = port_setting(DEMO_WEB_PORT_VARIABLE, 8586)
+HAS_DEMO = (PROJECT / "include" / "stack" / "demo").is_dir()  # until `warehouse demo remove`
+# The demo's contracts and models are part of the project only while source_db is the demo's, so that nothing of the
+# demo is ever written to somebody's own source. The stacks set this for their processes, which all have a connection.
+WITH_DEMO = HAS_DEMO and setting("WAREHOUSE_DEMO", "off" if setting("AIRFLOW_CONN_SOURCE_DB", "") else "on") == "on"
+# The demo's data are made up where the landing files are not the user's own either.
+MAKES_DEMO_DATA = WITH_DEMO and not setting("LANDING_ROOT", "")
+
+# Tables of source_db that never travel: landing's own, and those of the setting.
+NEVER_MOVED = ["landing.*", *TRANSFER_EXCLUDE]
 
 # What the names of the target's schemas begin with that hold the source's tables: retail -> raw_retail.
 RAW_PREFIX = "raw_"

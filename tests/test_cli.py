@@ -17,7 +17,6 @@ from psycopg.conninfo import conninfo_to_dict
 
 from include import cli, settings
 from include.cli import main, make_parser
-from include.stack.demo import commands as demo_commands
 from include.stack.local import lifecycle
 from include.stack.local.postgres import free_port
 
@@ -167,8 +166,9 @@ def interrupt(*args: object, **options: object) -> None:
 def test_interrupted_command_says_so_and_exits_with_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(demo_commands, "change_tables", interrupt)
-    assert main(["demo", "change", "--rounds=0"]) == 130
+    monkeypatch.setattr(cli.status, "report", interrupt)
+    monkeypatch.setattr(settings, "LOCAL", Path("/nowhere"))
+    assert main(["status"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
 
 
@@ -198,16 +198,6 @@ def test_folder_that_cannot_be_written_is_one_sentence(verb: str, place: str, tm
     done = warehouse("stack", verb, LOCAL_ROOT=str(tmp_path / place))
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "can't be written" in done.stderr and "LOCAL_ROOT=<folder>" in done.stderr
-
-
-@pytest.mark.parametrize("command", [["files", "--root"], ["schools"]], ids=" ".join)
-def test_demo_files_that_cannot_be_written_are_one_sentence(
-    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "file").touch()
-    assert main(["demo", *command, str(tmp_path / "file" / "below")]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith(str(tmp_path / "file")) and "make the folder writable, or name another one" in said
 
 
 def test_manifest_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from include import report
 
 
 def test_numbers_stand_to_the_right_and_absent_values_are_empty() -> None:
-    rows = [{"mart": "sales_daily", "rows": 12345, "note": None}, {"mart": "x", "rows": 7, "note": "new"}]
+    rows = [{"mart": "daily_total", "rows": 12345, "note": None}, {"mart": "x", "rows": 7, "note": "new"}]
     assert report.table(["mart", "rows", "note"], rows).splitlines() == [
         "mart           rows  note",
-        "sales_daily  12,345",
+        "daily_total  12,345",
         "x                 7  new",
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from include import settings
@@ -13,6 +14,8 @@ from include.contracts import dbt_sources
 from include.contracts.check import StageCheck, check_contracts
 from include.contracts.draft import write_draft
 from include.contracts.model import read_contracts
+from include.contracts.table_check import check_tables
+from include.contracts.table_draft import write_table_drafts
 
 
 def add_commands(commands: Commands, checks: Callable[[str | None], Sequence[StageCheck]]) -> None:
@@ -28,9 +31,13 @@ def add_commands(commands: Commands, checks: Callable[[str | None], Sequence[Sta
         "sources",
         _contract_sources,
         help="compare the dbt sources with the contracts, or write them",
-        description="List the dbt sources that differ from the contracts; with --write, write them.",
+        description="List the dbt sources that differ from the contracts; with --write, write them. With"
+        " --from-catalog, those of the tables in the raw schemas of target_db that no contract describes as well.",
     )
     sources.add_argument("--write", action="store_true", help="write the files that differ")
+    sources.add_argument(
+        "--from-catalog", action="store_true", help="describe the tables in target_db that have no contract, too"
+    )
     check = add_command(
         group,
         "check",
@@ -40,42 +47,85 @@ def add_commands(commands: Commands, checks: Callable[[str | None], Sequence[Sta
         "tables that exist and with the dbt sources. Prints a sentence for each thing that is wrong.",
     )
     check.add_argument("--no-database", action="store_true", help="do not compare with tables")
+    check.add_argument("--allow-todo", action="store_true", help="let a TODO that is left in a contract pass")
     check.set_defaults(checks=checks)
     new = add_command(
         group,
         "new",
         _contract_new,
-        help="draft a contract from a sample file",
-        description="Draft include/contracts/<source>/<dataset>.yaml from a sample, for you to read and complete.",
+        help="draft a contract from a sample file, or contracts from tables of source_db",
+        description="Draft include/contracts/<source>/<dataset>.yaml from a sample, or one contract for each table of"
+        " source_db that a --table means, for you to read and complete. Nothing is written to source_db.",
     )
-    new.add_argument("name", metavar="SOURCE.DATASET", help="what the dataset is called")
-    new.add_argument("sample", type=Path, help="a file of the dataset: JSON lines or CSV, plain or gzipped")
+    new.add_argument("name", metavar="SOURCE.DATASET", nargs="?", help="what the dataset is called")
+    new.add_argument("sample", type=Path, nargs="?", help="a file of the dataset: JSON lines or CSV, plain or gzipped")
+    new.add_argument(
+        "--table",
+        metavar="PATTERN",
+        action="append",
+        dest="tables",
+        help="instead of a sample: a table of source_db as schema.table, or a shell pattern of several; repeatable",
+    )
     new.add_argument("--delimiter", help="between the values of a CSV (guessed from its first line)")
     new.add_argument("--schedule", default="0 0 * * *", help="cron schedule of landing, UTC (%(default)s)")
+    new.set_defaults(parser=new)
 
 
 def _contract_check(args: argparse.Namespace) -> int:
     source_uri = None if args.no_database else settings.connection_uri("source_db")
-    problems = check_contracts(args.checks(source_uri))
+    checks = [partial(check_tables, source_uri=source_uri), *args.checks(source_uri)]
+    problems = check_contracts(checks, settings.CONTRACTS, settings.DBT_PROJECT, allow_todo=args.allow_todo)
     for problem in problems:
         print(problem, file=sys.stderr)
     if not problems:
-        print(f"{len(read_contracts())} contracts are in order")
+        print(f"{len(read_contracts(settings.CONTRACTS))} contracts are in order")
     return 1 if problems else 0
 
 
 def _contract_new(args: argparse.Namespace) -> int:
-    file = write_draft(args.name, args.sample, delimiter=args.delimiter, schedule=args.schedule)
+    if bool(args.tables) == bool(args.name) or bool(args.name) != bool(args.sample):
+        args.parser.error("give SOURCE.DATASET and a sample, or one --table or more")
+    if args.tables:
+        return _draft_tables(args.tables)
+    file = write_draft(
+        args.name, args.sample, folder=settings.CONTRACTS, delimiter=args.delimiter, schedule=args.schedule
+    )
     print(f"{file}: read it, replace each TODO and mark what is personal; then")
-    print("  warehouse contract sources --write")
-    print("  warehouse contract check")
+    _print_next_steps()
     return 0
 
 
+def _draft_tables(patterns: list[str]) -> int:
+    drafts = write_table_drafts(patterns, settings.connection_uri("source_db"), settings.CONTRACTS)
+    for warning in drafts.warnings:
+        print(warning, file=sys.stderr)
+    for sentence in drafts.left_alone:
+        print(sentence)
+    for file in drafts.written:
+        print(f"written: {file}")
+    if drafts.written:
+        print("read them, replace each TODO and mark what is personal; then")
+        _print_next_steps()
+    return 0
+
+
+def _print_next_steps() -> None:
+    print("  warehouse contract sources --write")
+    print("  warehouse contract check")
+
+
 def _contract_sources(args: argparse.Namespace) -> int:
-    paths = dbt_sources.write() if args.write else dbt_sources.differing()
+    target_uri = settings.connection_uri("target_db") if args.from_catalog else None
+    act = dbt_sources.write if args.write else dbt_sources.differing
+    paths = act(settings.CONTRACTS, settings.DBT_PROJECT, target_uri)
     for path in paths:
-        print(f"{'written' if args.write else 'differs'}: {path.relative_to(settings.PROJECT)}")
+        print(f"{'differs' if not args.write else 'written' if path.exists() else 'removed'}: {_shown(path)}")
     if paths and not args.write:
-        print("run `warehouse contract sources --write`", file=sys.stderr)
+        print(
+            f"run `warehouse contract sources --write{' --from-catalog' if args.from_catalog else ''}`", file=sys.stderr
+        )
     return 1 if paths and not args.write else 0
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(settings.PROJECT) if path.is_relative_to(settings.PROJECT) else path

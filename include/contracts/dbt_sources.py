@@ -12,12 +12,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from include import settings
-from include.contracts.model import Column, Contract, read_contracts
+from include.contracts import catalog_sources
+from include.contracts.model import Column, Contract, ContractError, read_contracts
+from include.contracts.names import qualified, quoted
+from include.contracts.source_file import existing, generated_path, source_text, table_entry
 
 HEADER = "# Made from include/contracts by `warehouse contract sources --write`: change the contract, not this.\n"
+_SUFFIX = "__sources.yml"
 METADATA = {
     "_file": "File that the row came in, below the landing root.",
     "_line": "Line of the file where the row starts, counted from 1.",
@@ -26,34 +28,86 @@ METADATA = {
 }
 
 
-def sources(folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJECT) -> dict[Path, str]:
-    """Return the text of every generated file of the dbt project, by its path."""
-    return {
-        project / "models" / "staging" / source / f"_{source}__sources.yml": _source(source, list(group))
-        for source, group in groupby(read_contracts(folder), key=lambda contract: contract.source)
-    }
+def conflicts(contracts: list[Contract]) -> list[str]:
+    """Return which contracts can't be described by one dbt source, a sentence each: two for one table or name."""
+    problems = []
+    schemas: dict[str, Contract] = {}
+    tables: dict[tuple[str, str], Contract] = {}
+    for contract in contracts:
+        first = schemas.setdefault(contract.source, contract)
+        if first.schema != contract.schema:
+            problems.append(
+                f"{contract.file}: its table is in the schema {contract.schema}, that of {first.file.name} in"
+                f" {first.schema}: a folder holds the contracts of one schema, so move one of them to another folder"
+            )
+            continue
+        for key in {(contract.source, contract.dbt_name), (contract.schema, contract.table)}:
+            other = tables.setdefault(key, contract)
+            if other is not contract:
+                problems.append(
+                    f"{contract.file}: describes the table {qualified(contract.schema, contract.table)}, and"
+                    f" {other.file} has it or its name already: remove one of them, or correct its physicalName"
+                )
+                break
+    return problems
 
 
-def differing(folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJECT) -> list[Path]:
-    """Return the files that are absent or do not hold what the contracts say now."""
-    made = sources(folder, project)
-    return [path for path, text in made.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+def sources(
+    folder: Path | None = None, project: Path | None = None, target_uri: str | None = None
+) -> dict[Path, str | None]:
+    """Return the text of every generated file of the dbt project by its path, None for a file that has to go.
+
+    Files that were made from a target's catalog are among them, as they have to be, where its URI is given. Without it
+    those alone that describe a table which has a contract by now. Raises ContractError where contracts contradict each
+    other, and what `include.postgres.session` raises.
+    """
+    folder, project = folder or settings.CONTRACTS, project or settings.DBT_PROJECT
+    contracts = read_contracts(folder)
+    problems = conflicts(contracts)
+    if problems:
+        raise ContractError("\n".join(problems))
+    of_nothing = [
+        path for path in existing(project, _SUFFIX, HEADER) if not any(folder.glob(f"{path.parent.name}/*.yaml"))
+    ]
+    files: dict[Path, str | None] = dict.fromkeys(of_nothing)
+    for source, group in groupby(contracts, key=lambda contract: contract.source):
+        files[generated_path(project, source, _SUFFIX)] = _source(source, list(group))
+    every = read_contracts(folder, with_demo=True)
+    if target_uri is None:
+        return files | catalog_sources.without_described(every, project)
+    return files | catalog_sources.sources(target_uri, every, project)
 
 
-def write(folder: Path = settings.CONTRACTS, project: Path = settings.DBT_PROJECT) -> list[Path]:
-    """Write the files that differ and return their paths."""
-    made = sources(folder, project)
-    changed = differing(folder, project)
+def differing(folder: Path | None = None, project: Path | None = None, target_uri: str | None = None) -> list[Path]:
+    """Return the files that do not hold what the contracts, and the catalog of a target, say now."""
+    return _differing(sources(folder, project, target_uri))
+
+
+def write(folder: Path | None = None, project: Path | None = None, target_uri: str | None = None) -> list[Path]:
+    """Write the files that differ, remove those that have to go, and return the paths of both."""
+    files = sources(folder, project, target_uri)
+    changed = _differing(files)
     for path in changed:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(made[path], encoding="utf-8")
+        if path.is_file() and not path.read_text("utf-8").startswith("# Made from"):
+            raise ContractError(f"{path}: was not generated, and is not overwritten: give it another name")
+    for path in changed:
+        text = files[path]
+        if text is None:
+            path.unlink()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
     return changed
+
+
+def _differing(files: dict[Path, str | None]) -> list[Path]:
+    return [path for path, text in files.items() if (path.read_text("utf-8") if path.is_file() else None) != text]
 
 
 def _source(source: str, group: list[Contract]) -> str:
     tables = [
         {
-            "name": contract.table,
+            **table_entry(contract.dbt_name, contract.table),
             "description": contract.description,
             "config": {"meta": {"contract": contract.name, "owner": contract.owner}},
             **_test(contract),
@@ -64,26 +118,26 @@ def _source(source: str, group: list[Contract]) -> str:
         }
         for contract in group
     ]
-    raw = settings.RAW_PREFIX + source
-    document = {
-        "version": 2,
-        "sources": [{"name": raw, "schema": raw, "tables": tables}],
-    }
-    return HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+    return source_text(HEADER, source, group[0].schema, tables)
 
 
 def _test(contract: Contract) -> dict[str, Any]:
-    conditions = {
-        f"{column.name} is there": f"{column.name} is not null" for column in contract.columns if column.required
-    }
+    conditions = {f"{column.name} is there": _is_there(column) for column in contract.columns if column.required}
     for column in contract.columns:
         if column.spec.enum:
             values = ", ".join("'" + str(entry.value).replace("'", "''") + "'" for entry in column.spec.enum)
-            known = f"{column.name}::text in ({values})"
+            known = f"{quoted(column.name)}::text in ({values})"
             conditions[f"{column.name} is known"] = known if column.required else f"coalesce({known}, true)"
-    name = f"{contract.source}__{contract.table}_keeps_its_contract"
+    name = f"{contract.source}__{contract.dbt_name}_keeps_its_contract"
     test = {"rows_satisfy": {"name": name, "arguments": {"conditions": conditions}}}
     return {"data_tests": [test]} if conditions else {}
+
+
+def _is_there(column: Column) -> str:
+    # A composite value is "not null" only where none of its fields is null, so it is compared in another way.
+    if column.spec.logicalType == "object":
+        return f"{quoted(column.name)} is distinct from null"
+    return f"{quoted(column.name)} is not null"
 
 
 def _column(column: Column) -> dict[str, Any]:

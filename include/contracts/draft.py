@@ -14,6 +14,7 @@ import yaml
 
 from include import settings
 from include.contracts.model import MAX_ROW_BYTES, ContractError
+from include.contracts.names import DATASET_NAME, SOURCE_NAME
 from include.readers import json_lines, opened
 from include.storage import FileError, hash_of
 
@@ -106,7 +107,7 @@ def draft(source: str, dataset: str, sample: Path, *, delimiter: str | None = No
 def write_draft(name: str, sample: Path, *, folder: Path = settings.CONTRACTS, **options: Any) -> Path:
     """Write the draft to its file and return the file's path. Raises ContractError where it exists already."""
     source, dot, dataset = name.partition(".")
-    if not (dot and re.fullmatch(r"[a-z][a-z0-9_]*", source) and re.fullmatch(r"[a-z][a-z0-9_-]*", dataset)):
+    if not (dot and SOURCE_NAME.fullmatch(source) and DATASET_NAME.fullmatch(dataset)):
         raise ContractError(f"{name}: a dataset is called source.dataset, in small letters, digits, - and _")
     file = folder / source / f"{dataset}.yaml"
     if file.exists():
@@ -120,6 +121,13 @@ def write_draft(name: str, sample: Path, *, folder: Path = settings.CONTRACTS, *
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     return file
+
+
+def guess_personal(name: str, logical_type: str) -> str | None:
+    """Return the kind of personal value that a property's name speaks of, or None."""
+    if logical_type not in ("string", "date"):
+        return None
+    return next((kind for kind, pattern in _PERSONAL.items() if pattern.search(name)), None)
 
 
 def _delimiter(sample: Path) -> str:
@@ -166,8 +174,8 @@ def _property(name: str, values: list[Any], is_csv: bool, above: tuple[str, ...]
     elif kind == "string" and present and all(_EMAIL.fullmatch(value) for value in present):
         made["logicalTypeOptions"] = {"format": "email"}
     custom = [{"property": "arrivesAs", "value": "string"}] if as_text and not is_csv else []
-    personal = next((guess for guess, pattern in _PERSONAL.items() if pattern.search(name)), None)
-    if kind in ("string", "date") and personal:
+    personal = guess_personal(name, kind)
+    if personal:
         made["classification"] = "personal"
         custom.append({"property": "personal", "value": personal})
     if custom:

@@ -4,12 +4,16 @@
 The file include/contracts/<source>/<dataset>.yaml describes the row as it arrives; `physicalName` and `physicalType`
 say which column of which table holds a value. An object without a physicalType has no column itself: its properties
 have. An array or object with one (jsonb) is one column.
+
+A dataset with a server called `landing` is landed. Any other is a table that an application owns; its server says which
+schema the table is in, where that is not called like the folder.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ import yaml
 from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard, SchemaProperty
 
 from include import settings
+from include.contracts.names import fold, spelled
 from include.errors import FinalError
 
 # Limits of a contract that names none.
@@ -67,6 +72,7 @@ class Contract:
 
     source: str
     dataset: str
+    schema: str  # of the table in source_db: the folder's name, or what an application's server says
     table: str
     schedule: str | None  # cron, UTC
     description: str
@@ -84,6 +90,12 @@ class Contract:
     max_bytes: int  # of what a URL gives
     max_seconds: float  # for fetching it
     file: Path
+    tags: tuple[str, ...] = ()
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the dataset belongs to the demo, which its tags say."""
+        return "demo" in self.tags
 
     @property
     def name(self) -> str:
@@ -91,8 +103,9 @@ class Contract:
         return f"{self.source}.{self.dataset}"
 
     @property
-    def schema(self) -> str:
-        return self.source
+    def dbt_name(self) -> str:
+        """The table's name in its dbt source: its own, or the dataset's where its own is an odd one."""
+        return self.table if fold(self.table) == self.table else self.dataset.replace("-", "_")
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -106,9 +119,15 @@ class Contract:
         return self.path is not None
 
 
-def read_contracts(folder: Path = settings.CONTRACTS) -> list[Contract]:
-    """Return every contract below a folder, sorted by name. Raises ContractError for the first that can't be used."""
-    return sorted((read_contract(file) for file in folder.glob("*/*.yaml")), key=lambda contract: contract.name)
+def read_contracts(folder: Path | None = None, *, with_demo: bool | None = None) -> list[Contract]:
+    """Return the contracts below a folder (include/contracts by default), sorted by name.
+
+    The demo's are left out where source_db is not the demo's, unless `with_demo` says otherwise. Raises ContractError
+    for the first that can't be used.
+    """
+    found = [read_contract(file) for file in (folder or settings.CONTRACTS).glob("*/*.yaml")]
+    is_with_demo = settings.WITH_DEMO if with_demo is None else with_demo
+    return sorted((c for c in found if is_with_demo or not c.is_demo), key=lambda contract: contract.name)
 
 
 def select(names: list[str], among: list[Contract]) -> list[Contract]:
@@ -127,8 +146,11 @@ def select(names: list[str], among: list[Contract]) -> list[Contract]:
 
 
 def source_tables(contracts: Iterable[Contract]) -> list[str]:
-    """Return shell patterns of the tables that the project moves from source_db: those of every contract's source."""
-    return sorted({f"{contract.schema}.*" for contract in contracts})
+    """Return shell patterns of the tables that the project moves from source_db.
+
+    They are those of the setting TRANSFER_TABLES, else those of every contract's source, else all.
+    """
+    return settings.TRANSFER_TABLES or sorted({escape(spelled(c.schema)) + ".*" for c in contracts}) or ["*"]
 
 
 def read_contract(file: Path) -> Contract:
@@ -190,6 +212,7 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
     return Contract(
         source=file.parent.name,
         dataset=file.stem,
+        schema=_schema(document, file),
         table=table.physicalName or file.stem.replace("-", "_"),
         schedule=next((p.schedule for p in document.slaProperties or [] if p.schedule), None),
         description=" ".join(filter(None, [description.purpose, description.usage, description.limitations]))
@@ -213,7 +236,15 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         max_bytes=int(custom(landing.customProperties if landing else None, "maxBytes", MAX_FETCH_BYTES)),
         max_seconds=float(custom(landing.customProperties if landing else None, "maxSeconds", MAX_FETCH_SECONDS)),
         file=file,
+        tags=tuple(document.tags or ()),
     )
+
+
+def _schema(document: OpenDataContractStandard, file: Path) -> str:
+    servers = document.servers or []
+    if any(server.server == "landing" for server in servers):
+        return file.parent.name
+    return next((str(server.schema_) for server in servers if server.schema_), file.parent.name)
 
 
 def _columns(

@@ -13,12 +13,14 @@ from include.postgres import session
 def check_contracts(contracts: list[Contract], source_uri: str | None = None) -> list[str]:
     """Return what landing can't carry out of contracts and how tables differ from them, a sentence each.
 
-    Without a URI, and for a table that is not there yet, contracts are not compared with tables.
+    Contracts that are not landed are left out. Without a URI, and for a table that is not there yet, contracts are not
+    compared with tables.
     """
-    problems = [problem for contract in contracts for problem in _unusable(contract)]
-    if source_uri is not None:
+    landed = [contract for contract in contracts if contract.is_landed]
+    problems = [problem for contract in landed for problem in _unusable(contract)]
+    if source_uri is not None and landed:
         with session(source_uri, "source_db") as connection:
-            for contract in contracts:
+            for contract in landed:
                 _, differing = differences(connection, contract)
                 problems += [f"{contract.file}: {difference}" for difference in differing]
     return problems

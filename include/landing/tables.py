@@ -78,25 +78,21 @@ def create_tables(connection: Connection, contracts: Iterable[Contract]) -> None
 
 
 def differences(connection: Connection, contract: Contract) -> tuple[list[Column], list[str]]:
-    """Compare a contract with its table. Return the columns that can simply be added, and what else differs.
+    """Compare a landed contract with its table. Return the columns that can simply be added, and what else differs.
 
     Each other difference is a sentence with the statement that mends it, for a person to decide on. A table that does
     not exist yet differs in nothing.
     """
     table = f"{contract.schema}.{contract.table}"
-    alter = f"alter table {table}"
-    if contract.is_landed:  # the next run creates the view again
-        alter = f"drop view if exists {table}_current; {alter}"
+    alter = f"drop view if exists {table}_current; alter table {table}"  # the next run creates the view again
     found = _columns(connection, contract.schema, contract.table)
     if not found:
         return [], []
-    has_rows = False
-    if contract.is_landed:
-        any_row = sql.SQL("select exists (select from {})").format(name_of(contract))
-        has_rows = connection.execute(any_row).fetchone() == (True,)
+    any_row = sql.SQL("select exists (select from {})").format(name_of(contract))
+    has_rows = connection.execute(any_row).fetchone() == (True,)
     new, problems = [], []
     for column in contract.columns:
-        if column.name not in found and contract.is_landed and not (has_rows and (column.required or column.is_key)):
+        if column.name not in found and not (has_rows and (column.required or column.is_key)):
             new.append(column)
         elif column.name not in found:
             problems.append(
@@ -109,7 +105,7 @@ def differences(connection: Connection, contract: Contract) -> tuple[list[Column
                 f" `{alter} alter column {column.name} type {column.type}"
                 f" using {column.name}::{column.type}`, or change the contract"
             )
-    own = {"_file", "_line", "_loaded_at", "_xid"} if contract.is_landed else set()
+    own = {"_file", "_line", "_loaded_at", "_xid"}
     for name in found.keys() - own - {column.name for column in contract.columns}:
         problems.append(
             f"{table} has a column {name}, which the contract does not know: put it back, or run"

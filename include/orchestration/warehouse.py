@@ -7,8 +7,13 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-from include import settings, transfer
-from include.errors import FinalError
+from airflow.sdk import Asset, AssetAny
+from airflow.timetables.assets import AssetOrTimeSchedule
+from airflow.timetables.trigger import CronTriggerTimetable
+
+from include import landing, settings, transfer
+from include.contracts import Contract
+from include.errors import FinalError, SettingError
 from include.report import table
 
 DOC = """
@@ -21,7 +26,7 @@ Runs when a landing DAG has loaded new rows, or by hand.
 3. **dbt** builds staging, intermediate and marts: one task per model, its tests included.
 4. **summary** counts the rows of each mart; **dbt_docs** refreshes the docs in the UI after a change of the project.
 
-Triggered by hand it takes `tables` (patterns such as `retail.*`), `full` (move every row again) and `verify` (compare
+Triggered by hand it takes `tables` (patterns such as `app.*`), `full` (move every row again) and `verify` (compare
 checksums of every column as well as row counts).
 """
 
@@ -32,6 +37,36 @@ class NothingToMoveError(FinalError):
 
 class NotMovedError(FinalError):
     """Some tables of a run were not moved; the log of each table's task has the reason."""
+
+
+_DAILY = "0 3 * * *"
+
+
+def warehouse_schedule(assets: list[Asset], cron: str = settings.WAREHOUSE_SCHEDULE) -> Any:
+    """Return when the warehouse runs: after each landing of `assets`, by a cron schedule, or both.
+
+    Where there is neither it runs daily, so that tables which applications write still travel. Raises SettingError for
+    a schedule or a time zone that can't be read.
+    """
+    if assets and not cron:
+        return AssetAny(*assets)
+    try:
+        timetable = CronTriggerTimetable(cron or _DAILY, timezone=settings.WAREHOUSE_TIMEZONE)
+        timetable.validate()
+    except Exception as error:  # cron's, the time zone's and Airflow's errors have no common root
+        raise SettingError(
+            f"WAREHOUSE_SCHEDULE={cron!r} in WAREHOUSE_TIMEZONE={settings.WAREHOUSE_TIMEZONE!r} is no schedule "
+            f"({error}): write cron fields such as '0 6 * * 1-5', and a zone such as Europe/Brussels"
+        ) from None
+    if not assets:
+        return timetable
+    return AssetOrTimeSchedule(timetable=timetable, assets=AssetAny(*assets))  # type: ignore[arg-type]
+
+
+def ensure_landing_tables(contracts: list[Contract], source_uri: str) -> None:
+    """See that the tables of landed datasets exist. Writes nothing where nothing lands in the source."""
+    if contracts:
+        landing.ensure_tables(contracts, source_uri)
 
 
 def wait_until_idle(is_busy: Callable[[], bool], *, seconds: float = 600.0, pause: float = 1.0) -> None:
@@ -53,20 +88,24 @@ def is_built_already(landed_at: Iterable[datetime], read_after: str | None) -> b
     return read_after is not None and newest is not None and newest < datetime.fromisoformat(read_after)
 
 
-def plan_tables(source_uri: str, target_uri: str, tables: list[str], *, full: bool) -> list[dict[str, Any]]:
+def plan_tables(
+    source_uri: str, target_uri: str, tables: list[str], *, full: bool, may_be_none: bool = False
+) -> list[dict[str, Any]]:
     """Return the plan of each table that matches the patterns, as plain dicts, and print why it travels as it does.
 
-    Raises NothingToMoveError.
+    Landing's own tables and those of TRANSFER_EXCLUDE never travel. Raises NothingToMoveError where no table matches,
+    unless there `may_be_none`, as in a new project.
     """
     plans = transfer.plan(
         source_uri,
         target_uri,
         include=tables,
+        exclude=settings.NEVER_MOVED,
         full=full,
         schema_prefix=settings.RAW_PREFIX,
         modes=transfer.read_modes(settings.TRANSFER_MODES),
     )
-    if not plans:
+    if not plans and not may_be_none:
         raise NothingToMoveError(f"no table of source_db matches {', '.join(tables)}: mend the parameter `tables`")
     for plan in plans:
         print(f"{plan.source}: {plan.reason}")

@@ -24,7 +24,9 @@ def add_commands(commands: Commands) -> None:
         help="build the dbt models and run their tests",
         description="Build the staging, intermediate and marts schemas of target_db with dbt, and test them.",
     )
-    building.add_argument("--select", metavar="MODELS", help="dbt's selection, such as sales_daily or +marts.sales")
+    building.add_argument(
+        "--select", metavar="MODELS", help="dbt's selection, such as my_mart, +my_mart or marts.finance"
+    )
     building.add_argument("--unit-tests", action="store_true", help="run the selected models' unit tests too")
     building.add_argument("--parse", action="store_true", help="only write the manifest that the DAG is rendered from")
     building.add_argument(

@@ -7,6 +7,7 @@ of one of its targets (see `include.transform.environments`).
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from psycopg.pq import Conninfo
@@ -23,7 +25,6 @@ from include.errors import FinalError, TransientError
 from include.transform.environments import schema_of, target_flags, target_variables
 
 PARSED = settings.DBT_MANIFEST.parent / "parsed"  # what dbt writes when it parses the project
-SCHEMA_FILE = PARSED / "schema.txt"  # the schema of the marts, by which manifests of two targets differ
 PARTIAL_PARSE = "partial_parse.msgpack"
 
 
@@ -92,10 +93,8 @@ class DbtRunError(TransientError):
 
 
 def manifest_is_stale() -> bool:
-    """Return whether the manifest is missing, older than a file of the dbt project or another target's."""
-    if not settings.DBT_MANIFEST.exists():
-        return True
-    if (SCHEMA_FILE.read_text(encoding="utf-8") if SCHEMA_FILE.exists() else "marts") != schema_of("marts"):
+    """Return whether the manifest is missing, older than a file of the dbt project, or made with other settings."""
+    if not settings.DBT_MANIFEST.exists() or not _made_with().exists() or _made_with().read_text() != _parse_settings():
         return True
     made = settings.DBT_MANIFEST.stat().st_mtime
     for path in settings.DBT_PROJECT.rglob("*"):
@@ -105,6 +104,20 @@ def manifest_is_stale() -> bool:
         if (path.is_dir() or path.suffix in (".sql", ".yml", ".md", ".csv")) and path.stat().st_mtime > made:
             return True
     return False
+
+
+def _made_with() -> Path:
+    """Return the file beside the manifest that holds the settings it was made with."""
+    return settings.DBT_MANIFEST.with_suffix(".made-with")
+
+
+def _parse_settings() -> str:
+    return json.dumps({**project_variables(), "marts": schema_of("marts")})
+
+
+def project_variables() -> dict[str, str]:
+    """Return the environment variables that dbt_project.yml reads."""
+    return {"WAREHOUSE_DEMO": "on" if settings.WITH_DEMO else "off"}
 
 
 def make_manifest() -> None:
@@ -141,7 +154,7 @@ def make_manifest() -> None:
     made = PARSED / "manifest.json"
     os.utime(made, (began, began))  # a file that was edited while dbt parsed is younger than the manifest then
     made.replace(settings.DBT_MANIFEST)
-    SCHEMA_FILE.write_text(schema_of("marts"), encoding="utf-8")
+    _made_with().write_text(_parse_settings())
 
 
 def watch_project() -> NoReturn:
@@ -173,6 +186,7 @@ def profile_variables(uri: str) -> dict[str, str]:
         "TARGET_DB_USER": known.get("user", ""),
         "TARGET_DB_PASSWORD": known.get("password", ""),
         "TARGET_DB_NAME": known.get("dbname") or known.get("user", ""),
+        **project_variables(),
     }
 
 

@@ -127,7 +127,7 @@ def write_models(
 
 def staging_name(contract: Contract) -> str:
     """Return the name of a dataset's staging model: stg_<source>__<table>."""
-    return f"stg_{contract.source}__{re.sub('[^a-z0-9_]+', '_', contract.table.lower())}"
+    return f"stg_{contract.source}__{re.sub('[^a-z0-9_]+', '_', contract.dbt_name.lower())}"
 
 
 def draft_staging(contract: Contract, project: Path) -> dict[Path, str]:
@@ -137,7 +137,7 @@ def draft_staging(contract: Contract, project: Path) -> dict[Path, str]:
     name = staging_name(contract)
     text = STAGING.substitute(
         raw=repr(settings.RAW_PREFIX + contract.source),
-        table=repr(contract.table),
+        table=repr(contract.dbt_name),
         newest=NEWEST.substitute(key=", ".join(repr(quoted(column)) for column in contract.key))
         if contract.is_landed
         else "",

@@ -28,18 +28,19 @@ from include.landing.rows import RowSchema
 from include.settings import PROJECT
 from include.stack.local.postgres import PostgresServer, free_port
 
-CONTRACT = next(contract for contract in read_contracts() if contract.name == "retail.transactions")
+CONTRACTS = Path(__file__).parents[1] / "landing" / "contracts"
+CONTRACT = next(contract for contract in read_contracts(CONTRACTS) if contract.name == "shop.orders")
 
 
 def make_files(root: Path, rows: int, files: int) -> None:
     """Write about `rows` valid purchases in `files` files."""
     chance = random.Random(1)
     for number in range(files):
-        folder = root / f"retail/date=2026-01-{number // 24 % 28 + 1:02}/hour={number % 24:02}"
+        folder = root / f"shop/date=2026-01-{number // 24 % 28 + 1:02}/hour={number % 24:02}"
         if files > 24 * 28:
-            folder = root / f"retail/date=20{number // 672 + 10}-01-{number // 24 % 28 + 1:02}/hour={number % 24:02}"
+            folder = root / f"shop/date=20{number // 672 + 10}-01-{number // 24 % 28 + 1:02}/hour={number % 24:02}"
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "transactions.json").open("w", encoding="utf-8") as out:
+        with (folder / "orders.json").open("w", encoding="utf-8") as out:
             out.writelines(purchase(chance) for _ in range(rows // files))
 
 
@@ -100,7 +101,7 @@ os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 os.environ["RUNTIME__LOG_LEVEL"] = "CRITICAL"
 pipeline = dlt.pipeline("bench", pipelines_dir=home, dataset_name="dlt_bench",
                         destination=dlt.destinations.postgres(uri))
-rows = (filesystem(bucket_url="file://" + root, file_glob="retail/**/transactions.json") | read_jsonl())
+rows = (filesystem(bucket_url="file://" + root, file_glob="shop/**/orders.json") | read_jsonl())
 pipeline.run(rows.with_name("transactions"))
 """
 
@@ -182,7 +183,7 @@ def reset(server: PostgresServer) -> str:
 
 def check(server: PostgresServer, rows: int) -> None:
     with psycopg.connect(server.uri("bench")) as connection:
-        found = connection.execute("select count(*) from retail.transactions").fetchone()
+        found = connection.execute("select count(*) from shop.orders").fetchone()
     if found != (rows,):
         raise SystemExit(f"landing left {found} rows of {rows}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import textwrap
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ import pytest
 from include.contracts import Contract, read_contract, read_contracts
 from include.landing import LandingError, LandResult, land, pending_files
 
-SHOP = {contract.name: contract for contract in read_contracts()}
+CONTRACTS = Path(__file__).parent / "contracts"  # of the tests' own, whatever the project lands
+SHOP = {contract.name: contract for contract in read_contracts(CONTRACTS)}
 
 THINGS = """
     apiVersion: v3.2.0
@@ -90,6 +92,21 @@ def write_contract(folder: Path, text: str, format_: str = "json") -> Contract:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(textwrap.dedent(text).replace("FORMAT", format_))
     return read_contract(file)
+
+
+def write_pages(file: Path, rows: int = 2000) -> int:
+    """Write a CSV for web.pages with so many valid rows and three others; return how many it holds."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", newline="") as out:
+        writer = csv.writer(out, quoting=csv.QUOTE_ALL)
+        writer.writerow([column.source[0] for column in SHOP["web.pages"].columns])
+        fixed = [3, 100, "Ashbury", "AL", "10000"]
+        for number in range(rows):
+            writer.writerow([f"{number:07}", f'A "{number}", B', "2021-08-01T00:00:00.000", "Hybrid", *fixed])
+        writer.writerow(["0999991", "X", "2021-08-01T00:00:00.000", "Asleep", *fixed])
+        writer.writerow(["0999992", "X", "2021-08-32T00:00:00.000", "Remote", *fixed])
+        writer.writerow(["0999993", "X", "2021-08-01T00:00:00.000", "Remote", -1, *fixed[1:]])
+    return rows + 3
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from include.contracts import Contract, ContractError, read_contract, read_contracts
+from include.contracts import Contract, ContractError, read_contract
 from include.landing import encoder as encoder_module
 from include.landing.encoder import encoder
 from include.landing.values import EXACT
-from tests.landing.conftest import THINGS, Place, write_contract
+from tests.landing.conftest import SHOP, THINGS, Place, write_contract
 
 KINDS = """
     apiVersion: v3.2.0
@@ -199,10 +199,10 @@ def test_a_csv_holds_the_same_values_as_text(csv_things: Place) -> None:
 def test_a_sum_that_no_row_could_have_is_a_mistake_of_the_contract(
     things: Place, old: str, new: str, reason: str
 ) -> None:
-    shipped = next(contract for contract in read_contracts() if contract.name == "retail.transactions")
+    shipped = SHOP["shop.orders"]
     text = shipped.file.read_text()
     assert old in text
-    file = things.folder / "retail" / "transactions.yaml"
+    file = things.folder / "shop" / "orders.yaml"
     file.parent.mkdir()
     file.write_text(text.replace(old, new))
     with pytest.raises(ContractError, match=f"quality: lines_add_up: .*{reason}"):
@@ -229,7 +229,7 @@ def compiled(contract: Contract) -> Any:
 
 
 def test_sums_are_exact() -> None:
-    encode = compiled(next(contract for contract in read_contracts() if contract.name == "retail.transactions"))
+    encode = compiled(SHOP["shop.orders"])
     row = json.loads(
         '{"transaction_id": "t", "transaction_time": "2026-01-01T00:00:00", "customer_id": "1", "delivery_address":'
         ' {"address": "a", "postcode": "b", "city": "c", "country": "d"}}'

@@ -66,22 +66,22 @@ def test_a_file_url_is_the_folder_itself(things: Place) -> None:
 
 def test_pending_files_are_those_of_the_contract_in_order(tmp_path: Path) -> None:
     names = [
-        "retail/date=2026-01-02/hour=03/customers.json.gz",
-        "retail/date=2026-01-01/hour=23/customers.json",
-        "retail/date=2026-01-01/hour=23/customers.json.gz",
-        "retail/date=2026-01-01/hour=22/.customers.json.unfinished",
-        "retail/date=2026-01-01/hour=22/customers.json.tmp",
-        "retail/date=2026-01-01/hour=22/transactions.json",
-        "retail/customers.json",
+        "shop/date=2026-01-02/hour=03/people.json.gz",
+        "shop/date=2026-01-01/hour=23/people.json",
+        "shop/date=2026-01-01/hour=23/people.json.gz",
+        "shop/date=2026-01-01/hour=22/.people.json.unfinished",
+        "shop/date=2026-01-01/hour=22/people.json.tmp",
+        "shop/date=2026-01-01/hour=22/orders.json",
+        "shop/people.json",
     ]
     for name in names:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
-    (tmp_path / "retail/date=2026-01-03/hour=00/customers.json").mkdir(parents=True)
-    assert pending_files(SHOP["retail.customers"], str(tmp_path)) == sorted(names[:3])
-    assert pending_files(SHOP["billing.account"], str(tmp_path)) == []
-    assert pending_files(SHOP["retail.customers"], str(tmp_path / "nothing")) == []
+    (tmp_path / "shop/date=2026-01-03/hour=00/people.json").mkdir(parents=True)
+    assert pending_files(SHOP["shop.people"], str(tmp_path)) == sorted(names[:3])
+    assert pending_files(SHOP["app.account"], str(tmp_path)) == []
+    assert pending_files(SHOP["shop.people"], str(tmp_path / "nothing")) == []
 
 
 def test_batches_keep_the_order_and_hold_a_sensible_amount(tmp_path: Path) -> None:
@@ -101,6 +101,6 @@ def test_a_result_can_travel_as_json(things: Place) -> None:
 
 
 def test_a_batch_is_called_after_its_files() -> None:
-    files = [f"retail/date=2026-01-01/hour={hour:02}/customers.json" for hour in range(3)]
+    files = [f"shop/date=2026-01-01/hour={hour:02}/people.json" for hour in range(3)]
     assert batch_name(files) == "3 files, date=2026-01-01/hour=00 to date=2026-01-01/hour=02"
     assert batch_name(files[:1]) == files[0]

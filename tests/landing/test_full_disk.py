@@ -21,12 +21,11 @@ from psycopg import sql
 
 from include.errors import TransientError
 from include.landing import LandingError, fetch, pending_files
-from include.stack.demo import make_schools_file
 from include.stack.local.postgres import PostgresServer, free_port
 from include.storage import FileError
-from tests.landing.conftest import SHOP, THINGS, Place, write_contract
+from tests.landing.conftest import SHOP, THINGS, Place, write_contract, write_pages
 
-SCHOOLS = SHOP["schools.learning_modality"]
+PAGES = SHOP["web.pages"]
 
 
 class Disk:
@@ -128,28 +127,29 @@ def test_a_download_that_does_not_fit_on_the_disk_is_told_and_fetched_when_there
     tmp_path: Path, source_uri: str, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = disk.folder / "in"
-    source = tmp_path / "schools.csv"
-    make_schools_file(source)
+    source = tmp_path / "pages.csv"
+    write_pages(source)
     with source.open("ab") as out:
         out.write(b"x\n" * (20 << 20))
-    message = r"schools.learning_modality: file:.*schools.csv can't be written to .* \(No space left on device\)"
+    message = r"web.pages: file:.*pages.csv can't be written to .* \(No space left on device\)"
     for temporary in (tmp_path, disk.folder):  # the copy fits and the landing root is full; not even the copy fits
         monkeypatch.setattr("tempfile.tempdir", str(temporary))
         with pytest.raises(FileError, match=message):
-            fetch(SCHOOLS, source_uri=source_uri, root=str(root), url=source.as_uri())
-        assert pending_files(SCHOOLS, str(root)) == []
+            fetch(PAGES, source_uri=source_uri, root=str(root), url=source.as_uri())
+        assert pending_files(PAGES, str(root)) == []
         assert not [path for path in disk.folder.rglob("*") if path.is_file()]
     disk.grow(400)
-    assert fetch(SCHOOLS, source_uri=source_uri, root=str(root), url=source.as_uri()).status == "fetched"
-    assert len(pending_files(SCHOOLS, str(root))) == 1
+    assert fetch(PAGES, source_uri=source_uri, root=str(root), url=source.as_uri()).status == "fetched"
+    assert len(pending_files(PAGES, str(root))) == 1
 
 
 FETCH = """
 import sys
+from pathlib import Path
 from include.contracts import read_contracts
 from include.landing import fetch
 from include.storage import FileError
-contract = next(c for c in read_contracts() if c.name == "schools.learning_modality")
+contract = next(c for c in read_contracts(Path("tests/landing/contracts")) if c.name == "web.pages")
 try:
     print(fetch(contract, source_uri=sys.argv[1], root=sys.argv[2], url=sys.argv[3]).status)
 except FileError as error:
@@ -158,7 +158,7 @@ except FileError as error:
 
 
 def test_a_download_that_may_not_grow_is_told_and_leaves_nothing(tmp_path: Path, source_uri: str) -> None:
-    source, root = tmp_path / "schools.csv", tmp_path / "in"
+    source, root = tmp_path / "pages.csv", tmp_path / "in"
     source.write_bytes(b"x" * (3 << 20))
 
     def run(limit: int) -> str:
@@ -169,11 +169,11 @@ def test_a_download_that_may_not_grow_is_told_and_leaves_nothing(tmp_path: Path,
         ).stdout.strip()  # fmt: skip
 
     told = run(1 << 20)
-    assert "schools.csv can't be written to " in told
+    assert "pages.csv can't be written to " in told
     assert told.endswith("(File too large): mend that, then run again")
-    assert pending_files(SCHOOLS, str(root)) == []
+    assert pending_files(PAGES, str(root)) == []
     assert run(16 << 20) == "fetched"
-    assert len(pending_files(SCHOOLS, str(root))) == 1
+    assert len(pending_files(PAGES, str(root))) == 1
 
 
 def test_an_archive_whose_disk_is_full_is_told_and_repaired(things: Place, disk: Disk) -> None:

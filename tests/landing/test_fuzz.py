@@ -98,7 +98,7 @@ def test_any_csv_is_landed_or_rejected_with_a_reason(fuzzed: tuple[str, Path], c
 ODD = ["0", "-0", "00.5", "1e5", "NaN", "2026-02-30", "0000-01-01", "2026-W01-1", "9999-12-31T23:59:59-15:59"]
 ODD += ["0001-01-01T00:00:00+15:59", "9" * 38, "-0.0", "a@b.co", "\ud7ff", "\uffff", 2**31, 2**63, 1.0, -0.0, 1e308]
 SAMPLES: dict[str, dict[str, Any]] = {
-    "retail.transactions": {
+    "shop.orders": {
         "transaction_id": "t",
         "transaction_time": "2026-01-01T00:00:00",
         "customer_id": "1",
@@ -108,8 +108,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
             "total_cost": "3.00",
         },
     },
-    "retail.products": {"sku": 1, "name": "a", "price": "1.50", "category": "b", "popularity": 0.5},
-    "retail.customers": {
+    "shop.wares": {"sku": 1, "name": "a", "price": "1.50", "category": "b", "popularity": 0.5},
+    "shop.people": {
         "id": "1", "first_name": "a", "last_name": "b", "email": "a@example.com", "date_of_birth": "1980-01-31",
         "phone_number": None, "segment": None, "address": "a", "city": "b", "country": "c", "postcode": "d",
         "last_change": "2026-01-01",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from include import settings
 from include.cli import make_parser
+from include.contracts.dbt_sources import write
 from include.landing import release, replay
 from include.storage import FileError
-from tests.landing.conftest import THINGS, Place, write_contract
+from tests.landing.conftest import CONTRACTS, THINGS, Place, write_contract
 
 
 def files(place: Place) -> list[tuple[object, ...]]:
@@ -67,8 +70,10 @@ def test_a_held_file_is_released_with_its_mended_rows(things: Place) -> None:
 
 
 @pytest.fixture
-def run(source_uri: str, monkeypatch: pytest.MonkeyPatch) -> object:
+def run(source_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.setenv("AIRFLOW_CONN_SOURCE_DB", source_uri)
+    monkeypatch.setattr(settings, "CONTRACTS", CONTRACTS)
+    monkeypatch.setattr(settings, "DBT_PROJECT", tmp_path / "dbt")
     parser = make_parser()
 
     def call(*words: str) -> int:
@@ -79,24 +84,24 @@ def run(source_uri: str, monkeypatch: pytest.MonkeyPatch) -> object:
 
 
 def test_the_commands_from_dry_run_to_replay(tmp_path: Path, run, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
-    from include.stack.demo import make_landing_files
-
-    root = str(tmp_path / "in")
-    expected = make_landing_files(root, days=1)["retail.products"]
-    assert run("land", "retail.products", "--root", root, "--dry-run") == 0
+    root = tmp_path / "in"
+    file = root / "shop/date=2026-01-01/hour=00/wares.json"
+    file.parent.mkdir(parents=True)
+    ware = {"sku": 1, "name": "ball", "price": "1.50", "category": "toys", "popularity": 0.5}
+    wares = [ware, ware | {"sku": 2, "price": "0.00"}, ware | {"sku": 3, "popularity": 0.0}, ware | {"name": None}]
+    file.write_text("".join(json.dumps(row) + "\n" for row in wares))
+    assert run("land", "shop.wares", "--root", str(root), "--dry-run") == 0
     assert "range: price: is not above 0" in capsys.readouterr().out
-    assert run("land", "retail.products", "--root", root) == 0
-    assert f"{expected.loaded} loaded" in capsys.readouterr().out
-    assert run("rejects", "list", "retail") == 0
+    assert run("land", "shop.wares", "--root", str(root)) == 0
+    assert "1 loaded" in capsys.readouterr().out
+    assert run("rejects", "list", "shop") == 0
     listed = capsys.readouterr().out
-    assert "retail.products" in listed and "popularity" in listed
+    assert "shop.wares" in listed and "popularity" in listed
     assert run("rejects", "show", "--code", "required") == 0
     assert '"name": null' in capsys.readouterr().out
-    assert run("rejects", "replay", "retail.products") == 0
-    assert (
-        f"of the rejected rows 0 are loaded now, 0 are duplicates, {expected.rejected} stay rejected"
-        in capsys.readouterr().out
-    )
+    assert run("rejects", "replay", "shop.wares") == 0
+    assert "of the rejected rows 0 are loaded now, 0 are duplicates, 3 stay rejected" in capsys.readouterr().out
+    write(project=settings.DBT_PROJECT)
     assert run("contract", "check") == 0
 
 
@@ -105,18 +110,18 @@ def test_land_says_when_there_is_nothing_to_land_or_no_such_root(
     run,  # type: ignore[no-untyped-def]
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run("land", "services", "--root", str(tmp_path / "in")) == 0
-    assert capsys.readouterr().out == f"no files of services.events below {tmp_path / 'in'}\n"
+    assert run("land", "log", "--root", str(tmp_path / "in")) == 0
+    assert capsys.readouterr().out == f"no files of log.events below {tmp_path / 'in'}\n"
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="is a file: name the landing root"):
-        run("land", "services", "--root", str(tmp_path / "file"))
+        run("land", "log", "--root", str(tmp_path / "file"))
     with pytest.raises(FileError, match=r"nosuch://bucket: can't be opened .*: check the root"):
-        run("land", "services", "--root", "nosuch://bucket")
+        run("land", "log", "--root", "nosuch://bucket")
 
 
 def test_land_ends_with_an_error_that_names_the_file(tmp_path: Path, run, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
-    file = tmp_path / "in/services/event_log.csv"
+    file = tmp_path / "in/log/event_log.csv"
     file.parent.mkdir(parents=True)
     file.write_text("not;the;header\n1;2;3\n")
-    assert run("land", "services", "--root", str(tmp_path / "in")) == 1
-    assert "services.events: services/event_log.csv has a header that lacks event_id" in capsys.readouterr().err
+    assert run("land", "log", "--root", str(tmp_path / "in")) == 1
+    assert "log.events: log/event_log.csv has a header that lacks event_id" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import re
 import psycopg
 import pytest
 
-from include.contracts import ContractError, read_contracts
+from include.contracts import ContractError
 from include.landing import ensure_tables, land, ledger
 from tests.landing.conftest import SHOP, THINGS, Place, write_contract
 
@@ -103,5 +103,5 @@ def test_two_runs_may_create_the_tables_at_once(source_uri: str) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: ensure_tables(read_contracts(), source_uri), range(16)))
-    assert land(SHOP["retail.products"], [], source_uri=source_uri).files == ()
+        list(pool.map(lambda _: ensure_tables(SHOP.values(), source_uri), range(16)))
+    assert land(SHOP["shop.wares"], [], source_uri=source_uri).files == ()

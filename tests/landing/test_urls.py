@@ -18,11 +18,10 @@ import pytest
 
 from include.contracts import Contract
 from include.landing import fetch, land, pending_files
-from include.stack.demo import make_schools_file
 from include.storage import FileError
-from tests.landing.conftest import SHOP
+from tests.landing.conftest import SHOP, write_pages
 
-SCHOOLS = SHOP["schools.learning_modality"]
+PAGES = SHOP["web.pages"]
 
 
 @contextmanager
@@ -84,25 +83,25 @@ def flaky(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, type[Flaky]]]:
         yield url, handler
 
 
-def get(url: str, uri: str, folder: Path, contract: Contract = SCHOOLS) -> tuple[str, bytes]:
+def get(url: str, uri: str, folder: Path, contract: Contract = PAGES) -> tuple[str, bytes]:
     result = fetch(contract, source_uri=uri, root=str(folder), url=url)
     return result.status, (folder / result.path).read_bytes() if result.path else b""
 
 
-def test_the_demo_schools_are_fetched_once_and_landed(tmp_path: Path, source_uri: str) -> None:
-    expected = make_schools_file(tmp_path / "web/schools.csv")
+def test_a_file_behind_a_url_is_fetched_once_and_landed(tmp_path: Path, source_uri: str) -> None:
+    rows = write_pages(tmp_path / "web/pages.csv")
     root = str(tmp_path / "in")
     serve = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "web"))
     with running(ThreadingHTTPServer(("127.0.0.1", 0), serve)) as url:
-        first = fetch(SCHOOLS, source_uri=source_uri, root=root, url=f"{url}/schools.csv")
+        first = fetch(PAGES, source_uri=source_uri, root=root, url=f"{url}/pages.csv")
         result = land(
-            SCHOOLS, pending_files(SCHOOLS, root), source_uri=source_uri, root=root, archive=str(tmp_path / "archive")
+            PAGES, pending_files(PAGES, root), source_uri=source_uri, root=root, archive=str(tmp_path / "archive")
         )
-        again = fetch(SCHOOLS, source_uri=source_uri, root=root, url=f"{url}/schools.csv")
+        again = fetch(PAGES, source_uri=source_uri, root=root, url=f"{url}/pages.csv")
     assert (first.status, again.status) == ("fetched", "unchanged")
-    assert (result.rows_read, result.rows_loaded, result.rows_rejected) == (expected.rows, expected.loaded, 3)
+    assert (result.rows_read, result.rows_loaded, result.rows_rejected) == (rows, rows - 3, 3)
     with psycopg.connect(source_uri) as connection:
-        week = connection.execute("select min(week)::text from schools.learning_modality").fetchone()
+        week = connection.execute("select min(week)::text from web.pages").fetchone()
     assert week == ("2021-08-01",)
 
 
@@ -162,9 +161,9 @@ def test_a_server_that_never_ends_its_answer_fails_after_some_attempts(
 def test_the_limits_of_size_and_time_hold(tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]]) -> None:
     url, _ = flaky
     with pytest.raises(FileError, match="larger than 1000 bytes: raise maxBytes"):
-        get(url, source_uri, tmp_path, dataclasses.replace(SCHOOLS, max_bytes=1000))
+        get(url, source_uri, tmp_path, dataclasses.replace(PAGES, max_bytes=1000))
     with pytest.raises(FileError, match="took longer than 0 s: raise maxSeconds"):
-        get(url, source_uri, tmp_path, dataclasses.replace(SCHOOLS, max_seconds=0.0))
+        get(url, source_uri, tmp_path, dataclasses.replace(PAGES, max_seconds=0.0))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -188,7 +187,7 @@ def test_a_url_that_leads_nowhere_is_one_sentence(tmp_path: Path, source_uri: st
 
     with running(ThreadingHTTPServer(("127.0.0.1", 0), Circle)) as url:
         for address in (url, "http://example.com:port/a.csv", "http://[::1/a.csv", "ftp://example.com/a.csv"):
-            with pytest.raises(FileError, match=r"^schools\.learning_modality: .* check the URL"):
+            with pytest.raises(FileError, match=r"^web\.pages: .* check the URL"):
                 get(address, source_uri, tmp_path / "in")
 
 
@@ -202,8 +201,8 @@ def test_a_file_url_is_fetched_when_it_changes(tmp_path: Path, source_uri: str) 
 
 
 def test_no_url_is_no_error(tmp_path: Path, source_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SCHOOLS_URL", raising=False)
-    assert fetch(SCHOOLS, source_uri=source_uri, root=str(tmp_path)).status == "unset"
+    monkeypatch.delenv("PAGES_URL", raising=False)
+    assert fetch(PAGES, source_uri=source_uri, root=str(tmp_path)).status == "unset"
 
 
 def test_a_download_tells_how_far_it_is(
@@ -211,9 +210,9 @@ def test_a_download_tells_how_far_it_is(
 ) -> None:
     monkeypatch.setattr("include.landing.urls._REPORT_SECONDS", 0.0)
     told: list[str] = []
-    fetch(SCHOOLS, source_uri=source_uri, root=str(tmp_path), url=flaky[0], report=told.append)
-    assert told[0] == "schools.learning_modality: 0.0 of 3.0 MB (0 %)"
-    assert told[-1] == "schools.learning_modality: 3.0 of 3.0 MB (100 %)"
+    fetch(PAGES, source_uri=source_uri, root=str(tmp_path), url=flaky[0], report=told.append)
+    assert told[0] == "web.pages: 0.0 of 3.0 MB (0 %)"
+    assert told[-1] == "web.pages: 3.0 of 3.0 MB (100 %)"
     assert len(told) > 2
 
 

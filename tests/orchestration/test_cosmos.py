@@ -32,7 +32,7 @@ from include.orchestration.verdict import (
 from tests.transform.conftest import Project
 from tests.transform.test_build import VISITS_TABLE
 
-MODEL = "model.warehouse.sales_daily"
+MODEL = "model.warehouse.my_mart"
 
 
 def test_dbt_in_airflow_reads_every_parameter_of_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,7 @@ async def outcome(
     """What the trigger yields when dbt has reported this and the producer is in that state."""
     trigger = ModelTrigger(MODEL, has_tests, "dbt.producer")
     trigger.task_instance = SimpleNamespace(  # type: ignore[assignment]
-        dag_id="warehouse", task_id="dbt.sales_daily", run_id="one", try_number=tries, task=None
+        dag_id="warehouse", task_id="dbt.my_mart", run_id="one", try_number=tries, task=None
     )
 
     async def report(key: str) -> Any:

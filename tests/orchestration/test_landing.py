@@ -70,8 +70,8 @@ def test_files_that_were_not_landed_fail_the_run_with_their_sentences() -> None:
 
 
 def test_every_contract_can_be_described_in_its_dag() -> None:
-    text = dag_page(SHOP["retail.transactions"])
+    text = dag_page(SHOP["shop.orders"])
     assert "| total_cost | numeric | yes |" in text
     assert "lines_add_up" in text
-    assert "SCHOOLS_URL" in dag_page(SHOP["schools.learning_modality"])
-    assert landing_dag_id(SHOP["retail.erasure-requests"]) == "land_retail_erasure_requests"
+    assert "PAGES_URL" in dag_page(SHOP["web.pages"])
+    assert landing_dag_id(SHOP["shop.people"]) == "land_shop_people"

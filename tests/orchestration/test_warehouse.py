@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from airflow.sdk import AssetAny
+from airflow.timetables.assets import AssetOrTimeSchedule
 
 from include import settings
-from include.contracts import read_contracts, source_tables
-from include.errors import FinalError
+from include.errors import FinalError, SettingError
+from include.orchestration.assets import landed_asset
 from include.orchestration.warehouse import (
     NothingToMoveError,
     NotMovedError,
     check_all_moved,
+    ensure_landing_tables,
     is_built_already,
     plan_tables,
     wait_until_idle,
+    warehouse_schedule,
 )
+from tests.landing.conftest import SHOP
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -62,10 +68,47 @@ def test_patterns_that_match_no_table_are_an_error_with_the_patterns(source_uri:
     assert isinstance(caught.value, FinalError)
 
 
-def test_project_moves_the_tables_of_every_source_that_has_a_contract() -> None:
-    contracts = read_contracts()
-    assert source_tables(contracts) == sorted({f"{contract.source}.*" for contract in contracts})
-    assert source_tables([]) == []
+def test_new_project_without_a_table_has_nothing_to_move_and_that_is_no_error(source_uri: str, target_uri: str) -> None:
+    assert plan_tables(source_uri, target_uri, ["*"], full=False, may_be_none=True) == []
+
+
+def test_landings_own_tables_and_excluded_ones_never_travel(
+    source_uri: str, target_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(source_uri) as connection:
+        for schema in ("landing", "toys"):
+            connection.execute(f"create schema {schema}".encode())
+            connection.execute(f"create table {schema}.files (id int)".encode())
+        connection.execute("create table toys.log_a (id int)")
+    monkeypatch.setattr(settings, "NEVER_MOVED", [*settings.NEVER_MOVED, "toys.log_*"])
+    plans = plan_tables(source_uri, target_uri, ["*"], full=False)
+    assert [plan["source"] for plan in plans] == ["toys.files"]
+
+
+def test_nothing_is_written_to_a_source_in_which_nothing_lands(source_uri: str) -> None:
+    ensure_landing_tables([], source_uri)
+    with psycopg.connect(source_uri) as connection:
+        assert connection.execute("select to_regnamespace('landing')").fetchone() == (None,)
+
+
+def test_warehouse_runs_on_landings_on_a_schedule_or_on_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    asset = landed_asset(SHOP["shop.people"])
+    assert isinstance(warehouse_schedule([asset], ""), AssetAny)
+    both = warehouse_schedule([asset], "0 6 * * *")
+    assert isinstance(both, AssetOrTimeSchedule)
+    monkeypatch.setattr(settings, "WAREHOUSE_TIMEZONE", "Europe/Brussels")
+    alone = warehouse_schedule([], "0 6 * * 1-5")
+    assert (alone._expression, str(alone._timezone)) == ("0 6 * * 1-5", "Europe/Brussels")
+    assert warehouse_schedule([], "")._expression == "0 3 * * *", "daily, or tables of applications would never travel"
+
+
+@pytest.mark.parametrize(("cron", "zone"), [("61 * * * *", "UTC"), ("never", "UTC"), ("0 6 * * *", "Mars/Olympus")])
+def test_schedule_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, cron: str, zone: str) -> None:
+    monkeypatch.setattr(settings, "WAREHOUSE_TIMEZONE", zone)
+    with pytest.raises(
+        SettingError, match=f"WAREHOUSE_SCHEDULE={re.escape(repr(cron))} in WAREHOUSE_TIMEZONE='{zone}'"
+    ):
+        warehouse_schedule([], cron)
 
 
 def moved(source: str, rows: int) -> dict[str, object]:

@@ -31,11 +31,18 @@ def test_a_table_that_fails_is_a_sentence_and_an_exit_code_and_the_others_move(
 def test_the_own_defaults_count_only_without_source_and_target(
     source_uri: str, target_uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    execute(source_uri, "create schema shop", "create table shop.item (id int primary key)", "create table other ()")
+    execute(
+        source_uri,
+        "create schema shop",
+        "create table shop.item (id int primary key)",
+        "create table shop.log_a ()",
+        "create table other ()",
+    )
     own = OwnTransfer(
         source_uri=lambda: source_uri,
         target_uri=lambda: target_uri,
         tables=lambda: ["shop.*"],
+        exclude=["shop.log_*"],
         schema_prefix="raw_",
         modes="shop.item=full",
     )

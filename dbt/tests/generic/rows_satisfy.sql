@@ -8,7 +8,7 @@
 select 'no such table yet' as broken_condition where false
 {% else %}
 {% for name, condition in conditions.items() %}
-select '{{ name }}' as broken_condition, rows_of_model.*
+select '{{ name | replace("'", "''") }}' as broken_condition, rows_of_model.*
 from {{ model }} as rows_of_model
 where ({{ condition }}) is not true
 {{ "union all" if not loop.last }}

@@ -1,17 +1,20 @@
-"""The command group `demo`: make the demo's files and tables, and change the tables as an application would."""
+"""The command group `demo`: make the demo's files and tables, change them as an application would, remove the demo."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from datetime import date
 
 from include import settings
 from include.command_line import Commands, add_command, add_group
+from include.postgres import ConnectionFailedError
 from include.stack.demo.applications import change_tables, make_tables
 from include.stack.demo.landing_files import as_json, make_landing_files, make_schools_file
-from include.stack.demo.preparation import writing_to
+from include.stack.demo.preparation import DemoError, writing_to
+from include.stack.demo.removal import RemovalError, demo_models, drop_tables, plan_removal, remove
 
 
 def add_commands(commands: Commands) -> None:
@@ -19,8 +22,9 @@ def add_commands(commands: Commands) -> None:
     group = add_group(
         commands,
         "demo",
-        help="make the demo's files and tables",
-        description="Make what the demo reads: landing files and the tables of applications, all of made-up people.",
+        help="make the demo's files and tables, or remove the demo",
+        description="Make what the demo reads: landing files and the tables of applications, all of made-up people. "
+        "Or take the demo out of the project.",
     )
     files = add_command(
         group,
@@ -69,12 +73,58 @@ def add_commands(commands: Commands) -> None:
     change.add_argument("--rounds", type=int, default=1, help="number of rounds; 0: until Ctrl-C (%(default)s)")
     change.add_argument("--pause", type=float, default=1.0, help="seconds between two rounds (%(default)s)")
 
+    leave = add_command(
+        group,
+        "remove",
+        _remove,
+        help="take the demo out of the project",
+        description="List the demo's contracts, models, marts, tests and made-up data, and remove them once you agree. "
+        "Then offer to drop what they left in the demo's databases. One commit takes the change; `git checkout .` and "
+        "`git clean` undo it before that.",
+    )
+    leave.add_argument("--yes", action="store_true", help="agree to everything")
+    leave.add_argument("--keep-tables", action="store_true", help="leave the demo's tables in the databases")
+    leave.add_argument("--plan", action="store_true", help="only list what would go")
+
 
 def _files(args: argparse.Namespace) -> int:
     with writing_to(args.root):
         expected = make_landing_files(args.root, days=args.days, seed=args.seed, until=args.until)
     print(json.dumps(as_json(expected), indent=2))
     return 0
+
+
+def _remove(args: argparse.Namespace) -> int:
+    plan, models = plan_removal(), demo_models()
+    print(plan)
+    if args.plan:
+        return 0
+    if not (args.yes or _agrees("Remove all of this from the project?")):
+        print("nothing was removed")
+        return 1
+    drops = settings.WITH_DEMO and not args.keep_tables
+    if drops and (args.yes or _agrees("Drop the demo's tables in source_db and target_db, too?")):
+        try:
+            drop_tables(settings.connection_uri("source_db"), settings.connection_uri("target_db"), models)
+            print("the demo's tables are dropped")
+        except ConnectionFailedError as error:
+            print(f"the demo's tables stay: {error}", file=sys.stderr)
+    remove(plan)
+    print("the demo is removed: look at `git status`, commit it, then `make run`")
+    return 0
+
+
+def _agrees(question: str) -> bool:
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        raise RemovalError("nobody is there to answer: say --yes, or --plan to see what would go") from None
+
+
+def _require_own_source() -> None:
+    """Raise DemoError where source_db is somebody's own: made-up rows have no place there."""
+    if not settings.WITH_DEMO:
+        raise DemoError("source_db is not the demo's: unset AIRFLOW_CONN_SOURCE_DB to write the demo's tables")
 
 
 def _schools(args: argparse.Namespace) -> int:
@@ -85,6 +135,7 @@ def _schools(args: argparse.Namespace) -> int:
 
 
 def _tables(args: argparse.Namespace) -> int:
+    _require_own_source()
     filled = make_tables(settings.connection_uri("source_db"), rows=args.rows, seed=args.seed)
     print(
         "made billing.account, billing.address, billing.statement, sales.sale"
@@ -95,6 +146,7 @@ def _tables(args: argparse.Namespace) -> int:
 
 
 def _change(args: argparse.Namespace) -> int:
+    _require_own_source()
     made = 0
     while True:
         change_tables(settings.connection_uri("source_db"), rows=args.rows)

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from include import settings
 from include.errors import FinalError
+from include.stack import DEMO_MADE
+from include.stack.demo import web
 from include.stack.demo.applications import make_tables
 from include.stack.demo.landing_files import make_landing_files, make_schools_file
-
-SCHOOLS_FILE = "learning_modality.csv"  # below the folder that the demo's web server serves
-MADE = "demo-made"  # an empty file below LOCAL_ROOT: the demo's data were made
 
 
 class DemoError(FinalError):
@@ -36,11 +35,11 @@ def prepare_demo(source_uri: str) -> None:
 
     Does nothing where landing files or the source are somebody's own. Raises DemoError.
     """
-    made = settings.LOCAL / MADE
-    if not settings.IS_DEMO or made.exists():
+    made = settings.LOCAL / DEMO_MADE
+    if not settings.MAKES_DEMO_DATA or made.exists():
         return
     with writing_to(settings.LOCAL):
         make_landing_files(settings.LANDING_ROOT)
-        make_schools_file(settings.DEMO_WEB / SCHOOLS_FILE)
+        make_schools_file(web.FOLDER / web.SCHOOLS_FILE)
         make_tables(source_uri)
         made.touch()

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from include import settings
 from include.errors import FinalError
 from include.postgres import ConnectionFailedError, Role, ensure_role, session
-from include.stack.demo import prepare_demo
+from include.stack import demo_package
 from include.transform import make_manifest
 
 HOSTS = {settings.SOURCE: "source-db", settings.TARGET: "target-db"}  # the services of compose.yml
@@ -43,5 +43,7 @@ def setup() -> None:
                 f"{folder}: the user astro (id {os.getuid()}, group {os.getgid()}) can't write there. Give the folder "
                 "of your machine that is mounted there to that user or group, or let everybody write: chmod -R a+rwX"
             )
-    prepare_demo(uri(settings.SOURCE, settings.SOURCE.user, settings.SOURCE.databases[0]))
+    demo = demo_package()
+    if demo:
+        demo.prepare_demo(uri(settings.SOURCE, settings.SOURCE.user, settings.SOURCE.databases[0]))
     make_manifest()

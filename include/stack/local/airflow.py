@@ -23,7 +23,7 @@ import psutil
 from include import settings
 from include.contracts import read_contracts
 from include.errors import FinalError
-from include.stack.demo import SCHOOLS_FILE
+from include.stack import demo_package
 
 HOME = settings.LOCAL / "airflow"
 os.environ.setdefault("AIRFLOW_HOME", str(HOME))  # without it, importing Airflow makes the folder ~/airflow
@@ -36,9 +36,9 @@ COMPONENTS: dict[str, tuple[str, ...]] = {
     "dag-processor": ("airflow", "dag-processor"),
     "triggerer": ("airflow", "triggerer", "--skip-serve-logs"),
 }
-if settings.IS_DEMO:  # plays the external web server that has the schools file
-    served = ("--directory", str(settings.DEMO_WEB), "--bind", "127.0.0.1", str(settings.DEMO_WEB_PORT))
-    COMPONENTS["demo-web"] = ("http.server", *served)
+DEMO = demo_package()
+if DEMO:
+    COMPONENTS |= DEMO.programs()
 # Imported once by the process that workers are forked from. Libraries only: a change in a module of this project must
 # reach the next task without a restart.
 PRELOAD = (
@@ -54,7 +54,6 @@ PRELOAD = (
     "psycopg",
 )
 MARK = "WAREHOUSE_STACK"  # a variable of every process of a stack; its value is that stack's Airflow home
-DEMO_SCHOOLS_URL = f"http://127.0.0.1:{settings.DEMO_WEB_PORT}/{SCHOOLS_FILE}"
 UI_URL = f"http://localhost:{settings.UI_PORT}"
 
 
@@ -120,7 +119,8 @@ def own_environment() -> dict[str, str]:
         "LANDING_ROOT": settings.LANDING_ROOT,
         "ARCHIVE_ROOT": settings.ARCHIVE_ROOT,
         **{name: settings.setting(name, "") for name in _settings_of_tasks()},
-        "SCHOOLS_URL": settings.setting("SCHOOLS_URL", DEMO_SCHOOLS_URL if settings.IS_DEMO else ""),
+        **(DEMO.environment() if DEMO else {}),
+        "WAREHOUSE_DEMO": "on" if settings.WITH_DEMO else "off",
         "PYTHONPATH": str(settings.PROJECT),
         MARK: str(HOME),
     }
@@ -131,7 +131,9 @@ def own_environment() -> dict[str, str]:
 
 def _settings_of_tasks() -> list[str]:
     urls = [contract.url_setting for contract in read_contracts() if contract.url_setting]
-    return ["DBT_SCHEMA_PREFIX", "FIRST_RUN", "RETRY_SECONDS", "TRANSFER_MODES", "WAREHOUSE_TARGET", *urls]
+    transfer = ["TRANSFER_MODES", "TRANSFER_TABLES", "TRANSFER_EXCLUDE"]
+    warehouse = ["WAREHOUSE_SCHEDULE", "WAREHOUSE_TIMEZONE", "WAREHOUSE_TARGET", "DBT_SCHEMA_PREFIX"]
+    return ["FIRST_RUN", "RETRY_SECONDS", *transfer, *warehouse, *urls]
 
 
 def _secret_keys() -> dict[str, str]:
@@ -254,7 +256,7 @@ def start() -> None:
 def stop() -> None:
     """End all processes and wait until they are gone. The scheduler ends first, so that no new task begins."""
     Component("scheduler").stop()
-    others = [Component(name) for name in ("triggerer", "dag-processor", "api-server", "demo-web")]
+    others = [Component(path.stem) for path in RUN.glob("*.json") if path.stem != "scheduler"]
     with ThreadPoolExecutor() as pool:
         list(pool.map(Component.stop, others))
 

@@ -22,8 +22,7 @@ import psutil
 from include import settings
 from include.errors import FinalError
 from include.postgres import Role
-from include.stack.demo import prepare_demo
-from include.stack.demo.preparation import MADE
+from include.stack import DEMO_MADE, demo_package
 from include.stack.local import airflow
 from include.stack.local.api import Api, wait_for
 from include.stack.local.postgres import PostgresServer, port_is_free
@@ -141,7 +140,14 @@ def start_databases_alone() -> None:
         mark_as_own()
         start_databases((settings.SOURCE.name, settings.TARGET.name))
         make_manifest()
-        prepare_demo(settings.SOURCE.uri())
+        prepare_demo()
+
+
+def prepare_demo() -> None:
+    """Make the demo's data, where the project still has a demo and source_db is its own."""
+    demo = demo_package()
+    if demo:
+        demo.prepare_demo(settings.SOURCE.uri())
 
 
 def start() -> None:
@@ -161,8 +167,9 @@ def start() -> None:
             airflow.stop()
         if not airflow.Component("api-server").process():
             require_free_port(settings.UI_PORT, settings.UI_PORT_VARIABLE, "the Airflow UI")
-        if settings.IS_DEMO and not airflow.Component("demo-web").process():
-            require_free_port(settings.DEMO_WEB_PORT, settings.DEMO_WEB_PORT_VARIABLE, "the demo's web server")
+        demo = demo_package()
+        if demo and any(not airflow.Component(name).process() for name in demo.programs()):
+            require_free_port(demo.PORT, demo.PORT_VARIABLE, "the demo's web server")
         _check_landing_root()
         running = [part for part in parts if part.process()]
         started = start_databases(needed_servers())
@@ -172,7 +179,7 @@ def start() -> None:
                 manifest = pool.submit(make_manifest)
                 _migrate_once()
                 manifest.result()
-            prepare_demo(settings.SOURCE.uri())
+            prepare_demo()
             airflow.start()
             wait_for(lambda: _is_healthy(api), 180, "Airflow's health")
             _ensure_pool(api)
@@ -206,7 +213,7 @@ def clean() -> None:
         say(f"nothing removed: no stack was started in {settings.LOCAL}")
         return
     with _folder_errors():
-        for name in (*_FOLDERS, MADE, _LANDING_ROOT, "lock", _OWN):
+        for name in (*_FOLDERS, DEMO_MADE, _LANDING_ROOT, "lock", _OWN):
             path = settings.LOCAL / name
             if path.is_dir():
                 shutil.rmtree(path)
@@ -296,7 +303,7 @@ def _check_landing_root() -> None:
                 "for each source"
             )
         own.write_text(settings.LANDING_ROOT)
-    elif settings.IS_DEMO and own.exists():
+    elif settings.MAKES_DEMO_DATA and own.exists():
         raise StackError(
             f"this stack has landed the files of {own.read_text()}: name that folder again with LANDING_ROOT=, "
             "or remove the stack's data with `make clean`; the demo's made-up rows would mix with the real ones"

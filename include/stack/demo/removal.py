@@ -1,0 +1,127 @@
+"""`warehouse demo remove`: the demo leaves the project and, where it is asked to, the databases."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg import sql
+
+from include import settings
+from include.errors import FinalError
+from include.postgres import Connection, query, session
+from include.stack.demo.manifest import BEGIN, EDITED, END, KEPT_FOLDERS, PATHS, SCHEMAS
+
+
+class RemovalError(FinalError):
+    """The demo can't be removed; the message says what is in the way."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What goes: files and folders, and the files of which a part goes. Paths are relative to the project."""
+
+    paths: tuple[str, ...]
+    edited: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"removes  {path}" for path in self.paths]
+        return "\n".join(lines + [f"edits    {path}: the lines between `{BEGIN}` and `{END}`" for path in self.edited])
+
+
+def plan_removal(project: Path | None = None) -> Plan:
+    """Return what of the demo is still in the project."""
+    project = project or settings.PROJECT
+    paths = tuple(path for path in PATHS if (project / path).exists())
+    edited = tuple(path for path in EDITED if (project / path).is_file() and BEGIN in (project / path).read_text())
+    return Plan(paths, edited)
+
+
+def remove(plan: Plan, project: Path | None = None) -> None:
+    """Remove the files and edit the others. Raises RemovalError, with nothing changed, where an edit can't be made."""
+    project = project or settings.PROJECT
+    texts = {path: without_demo((project / path).read_text(encoding="utf-8"), path) for path in plan.edited}
+    for path, text in texts.items():
+        (project / path).write_text(text, encoding="utf-8")
+    for path in plan.paths:
+        place = project / path
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink()
+        for folder in place.parents:
+            name = folder.relative_to(project).as_posix()
+            if name == "." or name in KEPT_FOLDERS or any(folder.iterdir()):
+                break
+            folder.rmdir()
+    for name in KEPT_FOLDERS:
+        if not any((project / name).iterdir()):
+            (project / name / ".gitkeep").touch()
+    shutil.rmtree(project / "dbt" / "target", ignore_errors=True)  # made from the demo's models
+
+
+def without_demo(text: str, path: str) -> str:
+    """Return a file's text without the demo's lines. Raises RemovalError where the marks don't pair up."""
+    kept, inside = [], False
+    for number, line in enumerate(text.splitlines(keepends=True), 1):
+        if BEGIN in line or END in line:
+            if inside == (BEGIN in line):
+                raise RemovalError(f"{path} line {number}: `{BEGIN}` and `{END}` do not pair up: mend the file by hand")
+            inside = BEGIN in line
+        elif not inside:
+            kept.append(line)
+    if inside:
+        raise RemovalError(f"{path}: a `{BEGIN}` has no `{END}`: mend the file by hand")
+    return "".join(kept)
+
+
+# --- the databases ----------------------------------------------------------------------------------------------------
+
+
+def demo_relations(models: dict[str, list[str]]) -> list[sql.Composed]:
+    """Return the statements that drop the demo's schemas and models in the target; `models` are names by schema."""
+    drops = [
+        sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(settings.RAW_PREFIX + schema))
+        for schema in SCHEMAS
+    ]
+    for schema, names in models.items():
+        drops += [
+            sql.SQL("drop {} if exists {} cascade").format(
+                sql.SQL("view" if schema == "staging" else "table"), sql.Identifier(schema, name)
+            )
+            for name in names
+        ]
+    return drops
+
+
+def demo_models(project: Path | None = None) -> dict[str, list[str]]:
+    """Return the names of the demo's models by the schema that they are built in."""
+    models = (project or settings.PROJECT) / "dbt" / "models"
+    found: dict[str, list[str]] = {}
+    for path in PATHS:
+        if path.startswith("dbt/models/"):
+            folder = models / path.removeprefix("dbt/models/")
+            for file in sorted(folder.rglob("*.sql")):
+                found.setdefault(file.relative_to(models).parts[0], []).append(file.stem)
+    return found
+
+
+def drop_tables(source_uri: str, target_uri: str, models: dict[str, list[str]]) -> None:
+    """Drop what the demo has left in the demo's own databases, and forget what landing and transfer know of it."""
+    with session(source_uri, "source_db") as source, source.transaction():
+        for schema in SCHEMAS:
+            source.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(schema)))
+        _forget(source, "landing", ("files", "rejects", "fetches"), "split_part(dataset, '.', 1)", list(SCHEMAS))
+    with session(target_uri, "target_db") as target, target.transaction():
+        for statement in demo_relations(models):
+            target.execute(statement)
+        raw = [settings.RAW_PREFIX + schema for schema in SCHEMAS]
+        _forget(target, "transfer", ("tables",), "split_part(target, '.', 1)", raw)
+
+
+def _forget(connection: Connection, schema: str, tables: tuple[str, ...], of: str, names: list[str]) -> None:
+    for table in tables:
+        if query(connection, "select from pg_tables where schemaname = %s and tablename = %s", schema, table):
+            statement = sql.SQL("delete from {} where {} = any(%s)").format(sql.Identifier(schema, table), sql.SQL(of))
+            connection.execute(statement, [names])

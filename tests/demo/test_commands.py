@@ -1,0 +1,136 @@
+"""The commands of the demo: they write made-up data where it belongs, and take the demo away."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from include import settings
+from include.cli import main
+from include.stack.demo import make_tables, manifest
+from include.stack.demo.removal import Plan, RemovalError, demo_models, drop_tables, plan_removal, remove, without_demo
+
+
+@pytest.mark.parametrize("command", [["files", "--root"], ["schools"]], ids=" ".join)
+def test_demo_files_that_cannot_be_written_are_one_sentence(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["demo", *command, str(tmp_path / "file" / "below")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(str(tmp_path / "file")) and "make the folder writable, or name another one" in said
+
+
+@pytest.mark.parametrize("command", ["tables", "change"])
+def test_nothing_is_written_to_a_source_of_somebody_else(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(settings, "WITH_DEMO", False)
+    assert main(["demo", command]) == 1
+    assert capsys.readouterr().err.startswith("source_db is not the demo's")
+
+
+def tracked() -> list[str]:
+    listed = subprocess.run(["git", "ls-files"], cwd=settings.PROJECT, capture_output=True, text=True, check=True)
+    return [name for name in listed.stdout.splitlines() if (settings.PROJECT / name).is_file()]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the project's files."""
+    for name in tracked():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(settings.PROJECT / name, tmp_path / name)
+    return tmp_path
+
+
+WORDS = re.compile(
+    r"retail|schools?\b|learning.modality|billing|sales|services\.events|stg_services|demo_package\(\)\.make",
+    re.IGNORECASE,
+)
+# Files in which these words are an ordinary word or an example.
+MAY_NAME_THEM = (
+    "CHANGELOG.md",
+    "docs/",
+    "tests/landing/contracts/",
+    "tests/stack/docker/test_stack_in_docker.py",
+    "tests/transfer/",
+    "include/contracts/",
+    "include/landing/",
+    "include/settings.py",
+    ".env.example",
+)
+
+
+def test_list_is_complete(copy: Path) -> None:
+    """Nothing that is left after the removal names a dataset, a model or a module of the demo."""
+    remove(plan_removal(copy), copy)
+    left = [name for name in tracked() if (copy / name).is_file() and not name.startswith(MAY_NAME_THEM)]
+    offenders = {}
+    for name in left:
+        found = WORDS.findall((copy / name).read_text(errors="ignore"))
+        if found or "include.stack.demo " in (copy / name).read_text(errors="ignore"):
+            offenders[name] = found
+    assert offenders == {}
+    assert plan_removal(copy) == Plan((), ())
+
+
+def test_every_entry_of_the_list_exists() -> None:
+    assert [path for path in manifest.PATHS if not (settings.PROJECT / path).exists()] == []
+    for path in manifest.EDITED:
+        assert without_demo((settings.PROJECT / path).read_text(), path) != (settings.PROJECT / path).read_text(), path
+
+
+@pytest.mark.parametrize("text", ["a\n# demo: begin\nb\n", "# demo: end\n", "# demo: begin\n# demo: begin\n"])
+def test_marks_that_do_not_pair_up_stop_the_removal_before_anything_is_changed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "README.md").write_text(text)
+    (tmp_path / "tests/demo").mkdir(parents=True)
+    with pytest.raises(RemovalError, match=r"README\.md.*mend the file by hand"):
+        remove(Plan(("tests/demo",), ("README.md",)), tmp_path)
+    assert (tmp_path / "tests/demo").is_dir()
+
+
+def test_tables_of_the_demo_go_and_others_stay(source_uri: str, target_uri: str) -> None:
+    make_tables(source_uri)
+    with psycopg.connect(source_uri) as source, psycopg.connect(target_uri) as target:
+        source.execute("create schema app")
+        source.execute("create table app.mine (id int)")
+        for schema in ("raw_retail", "raw_app", "marts"):
+            target.execute(f"create schema {schema}".encode())
+        target.execute("create table raw_retail.customers (id int)")
+        target.execute("create table marts.sales_daily (id int)")
+        target.execute("create table marts.mine (id int)")
+    models = demo_models()
+    assert "sales_daily" in models["marts"] and "stg_retail__customers" in models["staging"]
+    for _ in range(2):  # the second time there is nothing left
+        drop_tables(source_uri, target_uri, models)
+    query = (
+        "select format('%I.%I', schemaname, tablename) from pg_tables"
+        " where schemaname not in ('pg_catalog', 'information_schema') order by 1"
+    )
+    with psycopg.connect(source_uri) as source, psycopg.connect(target_uri) as target:
+        assert source.execute(query).fetchall() == [("app.mine",)]
+        assert target.execute(query).fetchall() == [("marts.mine",)]
+
+
+def test_removal_asks_and_can_be_looked_at_first(copy: Path) -> None:
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "include", "demo", "remove", *options],
+            cwd=copy, env={"PATH": "", "PYTHONPATH": str(copy), "LOCAL_ROOT": str(copy / ".local")},
+            input="n\n", capture_output=True, text=True,
+        )  # fmt: skip
+
+    looked = run("--plan")
+    assert looked.returncode == 0 and "removes  tests/demo" in looked.stdout and "edits    README.md" in looked.stdout
+    assert run().returncode == 1 and (copy / "tests/demo").is_dir()
+    done = run("--yes", "--keep-tables")
+    assert done.returncode == 0, done.stderr
+    assert not (copy / "tests/demo").exists() and not (copy / "include/stack/demo").exists()
+    assert "invalid choice: 'demo'" in run("--plan").stderr

@@ -166,7 +166,7 @@ def interrupt(*args: object, **options: object) -> None:
 def test_interrupted_command_says_so_and_exits_with_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli.status, "report", interrupt)
+    monkeypatch.setattr("include.status.report", interrupt)
     monkeypatch.setattr(settings, "LOCAL", Path("/nowhere"))
     assert main(["status"]) == 130
     assert capsys.readouterr().err == "interrupted\n"

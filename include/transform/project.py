@@ -75,7 +75,7 @@ def _nothing_selected(selection: str) -> str:
             *(".".join(path.parts) for path in names.values()),
         ]
     ) + (
-        "\nA name selects one model, +name also what it reads, name+ also what reads it, and marts.sales a folder; "
+        "\nA name selects one model, +name also what it reads, name+ also what reads it, and marts.finance a folder; "
         "unit tests count with --unit-tests alone"
     )
 

@@ -128,7 +128,7 @@ def resume(payload: dict[str, Any], alone: Exception | None = None) -> None:
     """What the task does in a worker with what its trigger has yielded; `alone` is raised when it builds its model."""
     with DAG("resumed"):
         task = ModelTask(
-            task_id="sales_daily",
+            task_id="my_mart",
             profile_config=TargetProfile(
                 "warehouse", "prod", profiles_yml_filepath=settings.DBT_PROJECT / "profiles.yml"
             ),
@@ -151,8 +151,8 @@ def test_failed_data_test_fails_the_task_for_good(monkeypatch: pytest.MonkeyPatc
         resume(event.payload)
 
 
-BROKEN = "Compilation Error in model sales_daily (models/a.sql)\n  This model has an enforced contract that failed."
-AWAY = "Database Error in model sales_daily (models/sales_daily.sql)\n  server closed the connection unexpectedly"
+BROKEN = "Compilation Error in model my_mart (models/a.sql)\n  This model has an enforced contract that failed."
+AWAY = "Database Error in model my_mart (models/my_mart.sql)\n  server closed the connection unexpectedly"
 
 
 @pytest.mark.parametrize(
@@ -178,13 +178,13 @@ def test_error_of_the_database_is_tried_again(monkeypatch: pytest.MonkeyPatch) -
     assert not isinstance(caught.value, FinalError)
     again = asyncio.run(outcome(monkeypatch, {"_status": {"status": "error"}}, "failed", tries=2))
     with pytest.raises(CosmosDbtRunError) as caught:
-        resume(again.payload, CosmosDbtRunError(f"dbt invocation completed with errors: sales_daily: {AWAY}"))
+        resume(again.payload, CosmosDbtRunError(f"dbt invocation completed with errors: my_mart: {AWAY}"))
     assert RETRY_POLICY.evaluate(caught.value, 1, 2).action is RetryAction.DEFAULT
 
 
 def test_model_that_is_built_alone_and_does_not_compile_fails_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
     event = asyncio.run(outcome(monkeypatch, {}, "failed", tries=2))
-    for text in (f"completed with errors: sales_daily: {BROKEN}", f"did not complete with unhandled error: {BROKEN}"):
+    for text in (f"completed with errors: my_mart: {BROKEN}", f"did not complete with unhandled error: {BROKEN}"):
         with pytest.raises(DbtModelError):
             resume(event.payload, CosmosDbtRunError(f"dbt invocation {text}"))
     resume(event.payload)

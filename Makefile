@@ -1,7 +1,7 @@
 # The commands of the README. `make run` and `make test` do everything from a fresh clone; the others are their parts.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help env run start stop restart status databases docs test astro-ports test-containers lint bench lock clean
+.PHONY: help env run start stop restart status databases docs test astro-ports test-containers test-adoption lint bench lock clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -48,6 +48,10 @@ astro-ports: ## give the Astro CLI the ports of .env that it reads from .astro/c
 test-containers: ## start, restart and kill the stack in Docker; needs the Astro CLI and a Docker engine
 	@$(ENVIRONMENT) tests/requirements.txt
 	@$(PYTHON) -m pytest -m containers tests/stack/docker
+
+test-adoption: ## the project without the demo, empty and on a source that may only be read; two minutes and more
+	@sh include/stack/local/environment.sh $(VENV) tests/requirements.txt
+	@$(PYTHON) -m pytest -m adoption tests/e2e
 
 bench: ## landing and transfer beside COPY, psql and what else is installed (dlt, ingestr, Sling); many minutes
 	@$(ENVIRONMENT) tests/requirements.txt

@@ -1,4 +1,4 @@
-"""What the stack without Docker promises and a test can check without Airflow; tests/e2e runs the whole stack."""
+"""What the stack without Docker promises, as far as a test can check it without Airflow."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def dbt(application: Application, *arguments: str) -> str:
             (application.dbt / name).parent.mkdir(exist_ok=True)
             copy(PROJECT / name, application.dbt / name)
     done = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", *arguments, "--profiles-dir=.", "--profile=warehouse"],
+        [sys.executable, "-m", "dbt.cli.main", *arguments, "--profiles-dir=.", "--profile=warehouse", "--target=prod"],
         cwd=application.dbt,
         env={**os.environ, **profile_variables(application.target_uri), "NO_COLOR": "1"},
         capture_output=True,

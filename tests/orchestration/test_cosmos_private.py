@@ -25,6 +25,8 @@ def test_imported_name_is_there(module: str, name: str) -> None:
 
 
 def test_attributes_of_operators_are_there() -> None:
+    if not any((settings.DBT_PROJECT / "models").rglob("*.sql")):
+        pytest.skip("the project has no model yet, so Cosmos makes no task for one")
     from airflow.sdk import DAG
 
     from include.orchestration.cosmos import build_group  # the operators as the DAG has them

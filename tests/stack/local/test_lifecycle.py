@@ -154,7 +154,8 @@ def test_manifest_is_stale_once_a_model_is_newer(tmp_path: Path, monkeypatch: py
         file.parent.mkdir()
         assert project.manifest_is_stale()
         file.write_text("")
-    manifest.with_suffix(".made-with").write_text('{"WAREHOUSE_DEMO": "on"}')
+    monkeypatch.setattr(settings, "WITH_DEMO", True)
+    manifest.with_suffix(".made-with").write_text(project._parse_settings())
     assert not project.manifest_is_stale()
     monkeypatch.setattr(settings, "WITH_DEMO", False)
     assert project.manifest_is_stale(), "the demo's models are in it"

@@ -4,7 +4,7 @@ A `WarehouseError` is something that a person can act on. Its message names the 
 shows no value of a row and no password. The command line prints it as one sentence. Every other exception is a bug of
 this project and keeps its traceback.
 
-What is raised is always one of two kinds, because Airflow asks the type (see `include.orchestration.DEFAULT_ARGS`):
+What is raised is always one of two kinds, because Airflow asks the type (see `include.orchestration.defaults`):
 
     FinalError       the same call would fail again: somebody has to change a file, a contract, a setting or a right
     TransientError   the next try may succeed: a server was away, a lock was taken, a disk was full

@@ -1,7 +1,8 @@
 """Types of Postgres in contracts: what a contract calls one, whether two spellings mean the same, and its logical type.
 
-A table that nothing lands in may have columns of any type, so a contract names it as the catalog does. What is written
-by hand may also be a synonym (int, varchar(20), timestamptz), or the name of an enum or domain without its schema.
+A column of a landed dataset has one of the types that landing writes. A table that nothing lands in may have columns of
+any type, so a contract names it as the catalog does. What is written by hand may also be a synonym (int, varchar(20),
+timestamptz), or the name of an enum or domain without its schema.
 """
 
 from __future__ import annotations
@@ -10,6 +11,17 @@ import re
 from typing import Any
 
 from include.contracts.catalog import Type
+
+# The groups are a plain type; numeric, its precision and scale; varchar and its length. landing/encoder.py has how a
+# value becomes one of each.
+LANDED_TYPES = re.compile(
+    r"(text|smallint|integer|bigint|double precision|boolean|date|timestamptz|jsonb|uuid)"
+    r"|(numeric)(?:\(([0-9]+),\s*([0-9]+)\))?|(varchar)\(([0-9]+)\)"
+)
+LANDED_TYPES_SPELLED = (
+    "text, varchar(n), smallint, integer, bigint, numeric[(p,s)], double precision, boolean, date, timestamptz, uuid, "
+    "jsonb"
+)
 
 _SYNONYMS = {
     "int": "integer",

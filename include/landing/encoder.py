@@ -33,7 +33,6 @@ for an expression. Whatever comes from the contract is put in as a literal (`rep
 from __future__ import annotations
 
 import linecache
-import re
 from collections.abc import Callable, Sequence
 from string import Template
 from textwrap import dedent
@@ -43,6 +42,7 @@ import orjson
 from open_data_contract_standard.model import SchemaProperty
 
 from include.contracts import Contract, ContractError, Rule, arrives_as_text
+from include.contracts.types import LANDED_TYPES, LANDED_TYPES_SPELLED
 from include.landing import values
 from include.landing.values import RejectedValueError
 
@@ -54,10 +54,6 @@ BOUNDS = {
     "exclusiveMaximum": ("<", "is not below {}"),
 }
 _INTEGERS = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
-_TYPES = re.compile(
-    r"(text|smallint|integer|bigint|double precision|boolean|date|timestamptz|jsonb|uuid)"
-    r"|(numeric)(?:\(([0-9]+),\s*([0-9]+)\))?|(varchar)\(([0-9]+)\)"
-)
 
 # --- templates of the source ------------------------------------------------------------------------------------------
 
@@ -223,12 +219,11 @@ class _Writer:
 
     def _conversion(self, spec: SchemaProperty, v: str, path: str) -> list[str]:
         """Return the statements that turn a column's value, which is not null, into what its text is formatted from."""
-        matched = _TYPES.fullmatch(spec.physicalType or "")
+        matched = LANDED_TYPES.fullmatch(spec.physicalType or "")
         if matched is None:
             raise ContractError(
-                f"{self.contract.file}: {path}: physicalType {spec.physicalType!r} is none that landing writes: text, "
-                "varchar(n), smallint, integer, bigint, numeric[(p,s)], double precision, boolean, date, timestamptz, "
-                "uuid, jsonb"
+                f"{self.contract.file}: {path}: physicalType {spec.physicalType!r} is none that landing writes: "
+                f"{LANDED_TYPES_SPELLED}"
             )
         simple, numeric, precision, scale, _, length = matched.groups()
         if numeric:

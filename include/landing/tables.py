@@ -13,6 +13,8 @@ from typing import Any
 from psycopg import sql
 
 from include.contracts import Column, Contract, ContractError
+from include.contracts.names import quoted
+from include.contracts.types import is_same_type
 from include.landing import ledger
 from include.postgres import Connection, session, session_lock
 
@@ -84,7 +86,9 @@ def differences(connection: Connection, contract: Contract) -> tuple[list[Column
     not exist yet differs in nothing.
     """
     table = f"{contract.schema}.{contract.table}"
-    alter = f"drop view if exists {table}_current; alter table {table}"  # the next run creates the view again
+    schema, view = quoted(contract.schema), quoted(f"{contract.table}_current")
+    # The next run creates the view again.
+    alter = f"drop view if exists {schema}.{view}; alter table {schema}.{quoted(contract.table)}"
     found = _columns(connection, contract.schema, contract.table)
     if not found:
         return [], []
@@ -97,19 +101,19 @@ def differences(connection: Connection, contract: Contract) -> tuple[list[Column
         elif column.name not in found:
             problems.append(
                 f"{table} lacks the column {column.name}, and its rows have no value for it: run"
-                f" `{alter} add column {column.name} {column.type}` and fill it"
+                f" `{alter} add column {quoted(column.name)} {column.type}` and fill it"
             )
-        elif found[column.name] != _catalog_type(column.type):
+        elif not is_same_type(column.type, found[column.name]):
             problems.append(
                 f"{table}.{column.name} is {found[column.name]}, the contract says {column.type}: run"
-                f" `{alter} alter column {column.name} type {column.type}"
-                f" using {column.name}::{column.type}`, or change the contract"
+                f" `{alter} alter column {quoted(column.name)} type {column.type}"
+                f" using {quoted(column.name)}::{column.type}`, or change the contract"
             )
     own = {"_file", "_line", "_loaded_at", "_xid"}
     for name in found.keys() - own - {column.name for column in contract.columns}:
         problems.append(
             f"{table} has a column {name}, which the contract does not know: put it back, or run"
-            f" `{alter} drop column {name}`, which forgets its values"
+            f" `{alter} drop column {quoted(name)}`, which forgets its values"
         )
     return new, sorted(problems)
 
@@ -167,11 +171,6 @@ def _index_key(connection: Connection, contract: Contract) -> bool:
             connection.execute(sql.SQL("drop index {}").format(sql.Identifier(contract.schema, name)))
     connection.execute(sql.SQL("create index on {} (({}))").format(name_of(contract), key_hash(contract, "")))
     return True
-
-
-def _catalog_type(type_: str) -> str:
-    """Return a contract's type as the catalog writes it."""
-    return type_.replace("timestamptz", "timestamp with time zone").replace("varchar", "character varying")
 
 
 def _exists(connection: Connection, schema: str, table: str) -> bool:

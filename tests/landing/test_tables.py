@@ -24,15 +24,24 @@ def test_a_table_follows_a_contract_with_a_new_column_that_may_be_null(things: P
     assert current == [(1, None), (2, "red")]
 
 
+@pytest.mark.parametrize("spelled", ["varchar(9)", "numeric(6,2)", "numeric(6, 2)", "timestamptz", "double precision"])
+def test_a_table_is_as_its_contract_says_however_the_type_is_spelled(things: Place, spelled: str) -> None:
+    column = NEW_COLUMN.replace("text", f'"{spelled}"')
+    things.contract = write_contract(things.folder, THINGS + column)
+    for _ in range(2):  # the second run compares the table that the first one made
+        ensure_tables(things.contract, things.uri)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "statement"),
     [
-        ("\n", "\n", "alter table toys.things add column colour text"),
+        ("\n", "\n", 'alter table "toys"."things" add column "colour" text'),
         ("label, logicalType: string, physicalType: text", "label, logicalType: string, physicalType: varchar(9)",
-         r"alter table toys.things alter column label type varchar\(9\)"),
-        ("name: label", "name: title", "alter table toys.things drop column label"),
+         r'alter table "toys"."things" alter column "label" type varchar\(9\)'),
+        ("name: label", "name: title", 'alter table "toys"."things" drop column "label"'),
+        ("name: label", "name: label, physicalName: Order By", 'drop column "label"'),
     ],
-    ids=["required column", "other type", "column gone"],
+    ids=["required column", "other type", "column gone", "odd name"],
 )  # fmt: skip
 def test_a_contract_that_the_table_can_not_follow_is_rejected_with_the_statement_to_run(
     things: Place, old: str, new: str, statement: str

@@ -18,7 +18,7 @@ from include.orchestration.warehouse import (
     DOC,
     check_all_moved,
     ensure_landing_tables,
-    is_built_already,
+    is_superfluous,
     plan_tables,
     wait_until_idle,
     warehouse_schedule,
@@ -54,8 +54,8 @@ with DAG(
         # The newest events count, not those of this run, which lack what came while it waited for the run before it.
         newest = [event for asset in landed_assets for event in events[asset].ascending(False).limit(1)]
         built = [event.extra.get("read_after") for event in events[MARTS].ascending(False).limit(1)]
-        is_triggered = context["dag_run"].run_type == "asset_triggered"
-        if is_triggered and is_built_already([event.timestamp for event in newest], next(iter(built), None)):
+        landed_at, read_after = [event.timestamp for event in newest], next(iter(built), None)
+        if is_superfluous(context["dag_run"].run_type, landed_at, read_after):
             raise AirflowSkipException("the rows that started this run are in the marts already")
         is_whole = params["tables"] == ALL_TABLES
         if is_whole:

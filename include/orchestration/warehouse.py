@@ -76,14 +76,16 @@ def wait_until_idle(is_busy: Callable[[], bool], *, seconds: float = 600.0, paus
         time.sleep(pause)
 
 
-def is_built_already(landed_at: Iterable[datetime], read_after: str | None) -> bool:
-    """Return whether the rows of the newest landings are in the marts already.
+def is_superfluous(run_type: str, landed_at: Iterable[datetime], read_after: str | None) -> bool:
+    """Return whether landing started this run and the rows of the newest landings are in the marts already.
 
-    `landed_at` are the times of the newest event of each dataset, `read_after` is what the newest build of the marts
-    left in its event: the time after which it read the source, in ISO form, None where none was built yet. Landing DAGs
-    end one after the other, and a run that the first of them started has waited for the others, so the runs that those
-    others started find nothing to do.
+    A run that a person or the clock started never is. `landed_at` are the times of the newest event of each dataset,
+    `read_after` is what the newest build of the marts left in its event: the time after which it read the source, in ISO
+    form, None where none was built yet. Landing DAGs end one after the other, and a run that the first of them started
+    has waited for the others, so the runs that those others started find nothing to do.
     """
+    if run_type != "asset_triggered":
+        return False
     newest = max(landed_at, default=None)
     return read_after is not None and newest is not None and newest < datetime.fromisoformat(read_after)
 

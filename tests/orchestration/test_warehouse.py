@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import psycopg
 import pytest
@@ -18,7 +19,7 @@ from include.orchestration.warehouse import (
     NotMovedError,
     check_all_moved,
     ensure_landing_tables,
-    is_built_already,
+    is_superfluous,
     plan_tables,
     wait_until_idle,
     warehouse_schedule,
@@ -30,11 +31,17 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 def test_run_is_superfluous_only_when_every_landing_is_older_than_the_read_of_the_last_build() -> None:
     earlier, later = NOON - timedelta(seconds=1), NOON + timedelta(seconds=1)
-    assert is_built_already([earlier, earlier], NOON.isoformat())
-    assert not is_built_already([earlier, later], NOON.isoformat())
-    assert not is_built_already([NOON], NOON.isoformat()), "rows may have landed at that very moment"
-    assert not is_built_already([earlier], None), "nothing was built yet"
-    assert not is_built_already([], NOON.isoformat()), "nothing has landed"
+    is_done = partial(is_superfluous, "asset_triggered")
+    assert is_done([earlier, earlier], NOON.isoformat())
+    assert not is_done([earlier, later], NOON.isoformat())
+    assert not is_done([NOON], NOON.isoformat()), "rows may have landed at that very moment"
+    assert not is_done([earlier], None), "nothing was built yet"
+    assert not is_done([], NOON.isoformat()), "nothing has landed"
+
+
+@pytest.mark.parametrize("run_type", ["manual", "scheduled", "backfill"])
+def test_run_that_landing_did_not_start_is_never_superfluous(run_type: str) -> None:
+    assert not is_superfluous(run_type, [NOON - timedelta(seconds=1)], NOON.isoformat())
 
 
 def test_wait_ends_with_the_work_or_with_its_time() -> None:

@@ -98,8 +98,9 @@ def is_transient(error: psycopg.Error) -> bool:
 def safe_message(error: BaseException) -> str:
     """Return what went wrong, without any value of a row and without a connection string.
 
-    Messages of the SQLSTATE classes 22 (data exception) and 23 (constraint violation) quote values, so of those only
-    the name of the error and of the constraint is given.
+    Messages of the SQLSTATE classes 22 (data exception) and 23 (constraint violation) quote values, and those that a
+    function or a trigger raises say what its author liked, under any SQLSTATE. Of these only the name of the error and
+    of the constraint is given.
     """
     if isinstance(error, WarehouseError):
         return str(error)
@@ -108,7 +109,8 @@ def safe_message(error: BaseException) -> str:
     if error.sqlstate is None:
         return "the connection was lost" if isinstance(error, psycopg.OperationalError) else type(error).__name__
     where = f", constraint {error.diag.constraint_name}" if error.diag.constraint_name else ""
-    if error.sqlstate[:2] in ("22", "23") and not isinstance(error, psycopg.errors.InvalidParameterValue):
+    is_raised = error.sqlstate.startswith("P0") or error.diag.source_function == "exec_stmt_raise"  # PL/pgSQL's RAISE
+    if is_raised or error.sqlstate[:2] in ("22", "23"):
         return f"{type(error).__name__} (SQLSTATE {error.sqlstate}{where})"
     return f"{error.diag.message_primary} (SQLSTATE {error.sqlstate}{where})"
 

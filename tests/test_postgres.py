@@ -16,6 +16,7 @@ from include.postgres import (
     StatementRefusedError,
     connect,
     ensure_role,
+    is_transient,
     lock_in_transaction,
     query,
     records,
@@ -44,6 +45,9 @@ def test_server_that_is_away_is_transient_and_named(source_uri: str) -> None:
     [
         (f"insert into people values ('{SECRET}')", "UniqueViolation .SQLSTATE 23505, constraint people_pkey"),
         (f"select '{SECRET}'::int", "InvalidTextRepresentation .SQLSTATE 22P02"),
+        (f"select now() at time zone '{SECRET}'", "InvalidParameterValue .SQLSTATE 22023"),
+        (f"do 'begin raise exception ''{SECRET} is bad''; end'", "RaiseException .SQLSTATE P0001"),
+        (f"do 'begin raise ''{SECRET}'' using errcode = ''42501''; end'", "InsufficientPrivilege .SQLSTATE 42501"),
         ("select * from nothing", 'relation "nothing" does not exist .SQLSTATE 42P01'),
     ],
 )
@@ -100,6 +104,13 @@ def test_lost_connection_is_transient(source_uri: str) -> None:
                 connection.execute("select 1")
             except psycopg.errors.AdminShutdown:
                 continue
+
+
+def test_error_without_a_code_is_transient_only_where_the_server_was_not_reached() -> None:
+    with pytest.raises(psycopg.OperationalError) as away:
+        psycopg.connect("postgresql://127.0.0.1:1/shop")
+    assert away.value.sqlstate is None and is_transient(away.value)
+    assert not is_transient(psycopg.ProgrammingError("the query has 0 placeholders"))
 
 
 def test_bug_inside_a_session_keeps_its_own_type(source_uri: str) -> None:

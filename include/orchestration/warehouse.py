@@ -80,8 +80,8 @@ def is_superfluous(run_type: str, landed_at: Iterable[datetime], read_after: str
     """Return whether landing started this run and the rows of the newest landings are in the marts already.
 
     A run that a person or the clock started never is. `landed_at` are the times of the newest event of each dataset,
-    `read_after` is what the newest build of the marts left in its event: the time after which it read the source, in ISO
-    form, None where none was built yet. Landing DAGs end one after the other, and a run that the first of them started
+    `read_after` is what the newest build of the marts left in its event: the time after which it read the source, in
+    ISO form, None where none was built yet. Landing DAGs end one after the other, and a run that the first one started
     has waited for the others, so the runs that those others started find nothing to do.
     """
     if run_type != "asset_triggered":

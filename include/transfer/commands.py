@@ -31,7 +31,7 @@ class OwnTransfer:
     source_uri: Callable[[], str]
     target_uri: Callable[[], str]
     tables: Callable[[], Sequence[str]]  # shell patterns of schema.table
-    exclude: Sequence[str]  # patterns likewise
+    exclude: Sequence[str]  # patterns likewise, which --exclude adds to
     schema_prefix: str
     modes: str  # as `read_modes` reads it
 
@@ -107,7 +107,7 @@ def _plan(args: argparse.Namespace, source: str, target: str) -> list[TablePlan]
         source,
         target,
         include=args.tables or (own.tables() if own else ["*"]),
-        exclude=args.exclude or (own.exclude if own else []),
+        exclude=[*(args.exclude or []), *(own.exclude if own else [])],
         full=args.full,
         schema_prefix=prefix,
         modes=read_modes(",".join(args.mode) or (own.modes if own else "")),

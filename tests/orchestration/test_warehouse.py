@@ -12,6 +12,8 @@ from airflow.sdk import AssetAny
 from airflow.timetables.assets import AssetOrTimeSchedule
 
 from include import settings
+from include.cli import main
+from include.contracts import read_contracts, source_tables
 from include.errors import FinalError, SettingError
 from include.orchestration.assets import landed_asset
 from include.orchestration.warehouse import (
@@ -90,6 +92,27 @@ def test_landings_own_tables_and_excluded_ones_never_travel(
     monkeypatch.setattr(settings, "NEVER_MOVED", [*settings.NEVER_MOVED, "toys.log_*"])
     plans = plan_tables(source_uri, target_uri, ["*"], full=False)
     assert [plan["source"] for plan in plans] == ["toys.files"]
+
+
+def test_command_line_moves_the_tables_that_the_dag_does(
+    source_uri: str, target_uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with psycopg.connect(source_uri) as connection:
+        for schema in ("landing", "others", "toys"):
+            connection.execute(f"create schema {schema}".encode())
+            connection.execute(f"create table {schema}.files (id int)".encode())
+    monkeypatch.setattr(settings, "TRANSFER_TABLES", ["landing.*", "toys.*"])
+    monkeypatch.setenv("AIRFLOW_CONN_SOURCE_DB", source_uri)
+    monkeypatch.setenv("AIRFLOW_CONN_TARGET_DB", target_uri)
+    (planned,) = plan_tables(source_uri, target_uri, source_tables(read_contracts()), full=False)
+    capsys.readouterr()
+    assert main(["transfer", "--plan"]) == 0
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert (
+        [row.split()[:2] for row in rows]
+        == [[planned["source"], planned["target"]]]
+        == [["toys.files", f"{settings.RAW_PREFIX}toys.files"]]
+    )
 
 
 def test_nothing_is_written_to_a_source_in_which_nothing_lands(source_uri: str) -> None:

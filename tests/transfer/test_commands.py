@@ -56,6 +56,9 @@ def test_the_own_defaults_count_only_without_source_and_target(
 
     printed = run("--plan")
     assert "raw_shop.item" in printed and "configured" in printed and "other" not in printed
+    with pytest.raises(AssertionError):
+        run("--plan", "--tables", "shop.log_a", "--exclude", "nothing.*")
+    assert "no table matches" in capsys.readouterr().err
     printed = run("--plan", "--source", source_uri)
     assert "raw_shop" not in printed and "configured" not in printed and "public.other" in printed
     run()

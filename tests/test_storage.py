@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -127,3 +128,15 @@ def test_file_that_is_being_written_is_not_at_rest(tmp_path: Path) -> None:
     old = time.time() - QUIET_SECONDS - 1
     os.utime(file, (old, old))
     check_at_rest(file)
+
+
+def test_file_is_archived_on_another_disk(tmp_path: Path) -> None:
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        root, archive = Root(str(tmp_path / "root")), Root(folder)
+        root.write("toys/a.json", content(tmp_path, "rows"))
+        file = tmp_path / "root" / "toys" / "a.json"
+        assert move_to_archive(root, archive, "toys/a.json", file, hash_of(file)) == "toys/a.json"
+        assert read(archive, "toys/a.json") == "rows" and not file.exists()

@@ -120,14 +120,29 @@ def test_url_names_the_airflow_connection_that_opens_the_store(monkeypatch: pyte
 
 def test_file_that_is_being_written_is_not_at_rest(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
+    old = time.time() - QUIET_SECONDS - 1
     with file.open("w") as writer:
         writer.write("half")
         writer.flush()
+        os.utime(file, (old, old))  # a writer that pauses
         with pytest.raises(UnavailableFileError, match="is still being written"):
             check_at_rest(file)
-    old = time.time() - QUIET_SECONDS - 1
-    os.utime(file, (old, old))
     check_at_rest(file)
+
+
+def test_file_of_which_the_system_does_not_say_who_writes_it_must_be_quiet() -> None:
+    descriptors = os.openpty()  # Linux grants no lease on a terminal, as on a network disk
+    try:
+        file = Path(os.ttyname(descriptors[1]))
+        os.utime(file)
+        with pytest.raises(UnavailableFileError, match="is still being written"):
+            check_at_rest(file)
+        old = time.time() - QUIET_SECONDS - 1
+        os.utime(file, (old, old))
+        check_at_rest(file)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def test_file_is_archived_on_another_disk(tmp_path: Path) -> None:

@@ -41,6 +41,17 @@ def test_attributes_of_operators_are_there() -> None:
         assert not missing, f"this Cosmos' {operator.__name__} has no {', '.join(missing)}"
 
 
+def test_every_private_attribute_that_is_used_is_listed() -> None:
+    from include.orchestration.cosmos_private import ATTRIBUTES
+
+    used = {
+        node.attr
+        for node in ast.walk(ast.parse(MODULE.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_")
+    }
+    assert used and used <= {name for names in ATTRIBUTES.values() for name in names}
+
+
 def test_private_names_stand_in_one_module() -> None:
     """Elsewhere nothing of a private module of Cosmos is imported, and no underscore of its operators is used."""
     offenders = [
@@ -56,5 +67,7 @@ def uses_private_cosmos(path: Path) -> bool:
     text = path.read_text()
     if "cosmos._" in text or "cosmos.operators._" in text:
         return True
-    private = {"_make_parse_callable", "_upstream_failure_skipped_ids", "_get_producer_task_status"}
+    from include.orchestration.cosmos_private import ATTRIBUTES
+
+    private = {name for names in ATTRIBUTES.values() for name in names if name.startswith("_")}
     return any(isinstance(node, ast.Attribute) and node.attr in private for node in ast.walk(ast.parse(text)))

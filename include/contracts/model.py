@@ -11,6 +11,7 @@ schema the table is in, where that is not called like the folder.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from glob import escape
@@ -155,11 +156,15 @@ def source_tables(contracts: Iterable[Contract]) -> list[str]:
 
 def read_contract(file: Path) -> Contract:
     """Return the contract in one YAML file. Raises ContractError, naming the file and the place."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C, and ten times as fast
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C, and ten times as fast
-        document = OpenDataContractStandard(**yaml.load(file.read_text(encoding="utf-8"), Loader=loader))  # noqa: S506
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise ContractError(f"{file}: {error}") from error
+        parsed = yaml.load(file.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ContractError(f"{file}: is no YAML that can be read: {error}") from None
+    try:
+        document = OpenDataContractStandard.model_validate(parsed)
+    except ValueError as error:  # pydantic's: nothing of this project runs in there
+        raise ContractError(f"{file}: {error}") from None
     return _contract(document, file)
 
 
@@ -208,7 +213,7 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
     if landing is not None and not any(column.is_key for column in columns):
         raise ContractError(f"{file}: schema: no property has primaryKey, which tells versions of a row apart")
     description = document.description
-    limits = document.customProperties
+    limits, fetch_limits = document.customProperties, landing.customProperties if landing else None
     return Contract(
         source=file.parent.name,
         dataset=file.stem,
@@ -230,14 +235,22 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         format=(landing.format if landing else None) or "json",
         delimiter=(landing.delimiter if landing else None) or ",",
         url_setting=url_setting,
-        max_bad_rows=int(custom(limits, "maxBadRows", 20)),
-        max_bad_percent=float(custom(limits, "maxBadPercent", 10)),
-        max_row_bytes=int(custom(limits, "maxRowBytes", MAX_ROW_BYTES)),
-        max_bytes=int(custom(landing.customProperties if landing else None, "maxBytes", MAX_FETCH_BYTES)),
-        max_seconds=float(custom(landing.customProperties if landing else None, "maxSeconds", MAX_FETCH_SECONDS)),
+        max_bad_rows=int(_limit(limits, "maxBadRows", 20, file)),
+        max_bad_percent=_limit(limits, "maxBadPercent", 10, file),
+        max_row_bytes=int(_limit(limits, "maxRowBytes", MAX_ROW_BYTES, file)),
+        max_bytes=int(_limit(fetch_limits, "maxBytes", MAX_FETCH_BYTES, file)),
+        max_seconds=_limit(fetch_limits, "maxSeconds", MAX_FETCH_SECONDS, file),
         file=file,
         tags=tuple(document.tags or ()),
     )
+
+
+def _limit(properties: list[CustomProperty] | None, name: str, default: float, file: Path) -> float:
+    """Return a limit, which is a number from 0 up. Raises ContractError for anything else."""
+    value = custom(properties, name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ContractError(f"{file}: customProperties: {name}: {value!r} is no number from 0 up")
+    return value
 
 
 def _schema(document: OpenDataContractStandard, file: Path) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import jsonschema_rs
-
 from include.contracts import Contract, ContractError
 from include.landing.rows import RowSchema
 from include.landing.tables import differences
@@ -29,6 +27,6 @@ def check_contracts(contracts: list[Contract], source_uri: str | None = None) ->
 def _unusable(contract: Contract) -> list[str]:
     try:
         RowSchema(contract)
-    except (ContractError, jsonschema_rs.ValidationError, ValueError) as error:
-        return [str(error) if str(contract.file) in str(error) else f"{contract.file}: {error}"]
+    except ContractError as error:
+        return [str(error)]
     return []

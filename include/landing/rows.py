@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jsonschema_rs
 from open_data_contract_standard.model import SchemaProperty
 
-from include.contracts import Contract, arrives_as_text, personal_kind
+from include.contracts import Contract, ContractError, arrives_as_text, personal_kind
 from include.landing.encoder import BOUNDS, encoder
 from include.landing.values import RejectedValueError
 
@@ -41,7 +41,10 @@ class Problem(NamedTuple):
 
 
 class RowSchema:
-    """A contract, compiled to judge rows: `encode` gives a valid row's COPY text, `explain` what is wrong with one."""
+    """A contract, compiled to judge rows: `encode` gives a valid row's COPY text, `explain` what is wrong with one.
+
+    Raises ContractError for a contract that can't be carried out.
+    """
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
@@ -50,7 +53,12 @@ class RowSchema:
         self.schema = _object_schema(contract.properties, self.is_text)
         if self._schema_rules:
             self.schema["allOf"] = [rule.implementation for rule in self._schema_rules]
-        self._validator = jsonschema_rs.Draft202012Validator(self.schema, validate_formats=True, email_options=_EMAIL)
+        try:
+            self._validator = jsonschema_rs.Draft202012Validator(
+                self.schema, validate_formats=True, email_options=_EMAIL
+            )
+        except jsonschema_rs.ValidationError as error:
+            raise ContractError(f"{contract.file}: makes no JSON schema: {error.message}") from None
         self._specs = dict(_specs(contract.properties, ""))
         # Returns a row's line for COPY, without its end, or what is wrong with the row. Call it in the context EXACT.
         self.encode: Callable[[Any], str | list[Problem]] = encoder(

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from include.contracts import ContractError, read_contract
 from include.contracts.check import check_contracts
 from include.contracts.dbt_sources import write
 from include.landing import check_contracts as landing_check
-from tests.landing.conftest import THINGS
+from tests.landing.conftest import SHOP, THINGS
 
 
 def test_the_contracts_of_this_project_are_in_order() -> None:
@@ -34,6 +35,21 @@ def test_the_contracts_of_this_project_are_in_order() -> None:
         ("toys/*/", "../toys/*/", "is no path below the landing root"),
         ("What it is called.", "TODO", "a TODO is left in schema.things.properties.label.description: write"),
         ("team: {name: toys}", "team: {name: 'TODO: who?'}", "a TODO is left in team.name: write"),
+        (
+            "property: maxBadRows, value: 3",
+            "property: maxBadRows, value: many",
+            "customProperties: maxBadRows: 'many' is no number from 0 up",
+        ),
+        (
+            "property: maxBadPercent, value: 50",
+            "property: maxBadPercent, value: -1",
+            "customProperties: maxBadPercent: -1 is no number from 0 up",
+        ),
+        (
+            "physicalType: text",
+            "physicalType: text, logicalTypeOptions: {pattern: '('}",
+            "no JSON schema: .*regex",
+        ),
         ("0 * * * *", "0 24 * * *", r"schedule: '0 24 \* \* \*' is no cron schedule"),
     ],
 )
@@ -50,3 +66,21 @@ def test_check_says_what_is_wrong_with_a_contract(tmp_path: Path, old: str, new:
     assert old in text
     good.write_text(text.replace(old, new))
     assert re.search(sentence, "\n".join(check_contracts([landing_check], tmp_path / "contracts", tmp_path)))
+
+
+@pytest.mark.parametrize("content", [b"- a list", b"\xff\xfe", b"1: a number as a key", b"", b"id: [1]"])
+def test_file_that_is_no_contract_is_a_contract_error(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "things.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ContractError, match=re.escape(str(file))):
+        read_contract(file)
+
+
+@pytest.mark.parametrize("place", ["include.landing.rows._object_schema", "include.landing.rows.encoder"])
+def test_bug_in_a_check_is_no_fault_of_a_contract(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    def bug(*_: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(place, bug)
+    with pytest.raises(ValueError, match=r"^a bug$"):
+        landing_check(list(SHOP.values()))

@@ -181,7 +181,7 @@ def connection_uri(name: str) -> str:
     """Return the libpq URI of the connection `name`, from AIRFLOW_CONN_<NAME> or the demo default.
 
     Raises SettingError for a name that has neither, and for what is no such URI. Inside Airflow tasks use
-    `include.orchestration.connection_uri`, which also sees the connections of the UI and of secrets backends.
+    `include.orchestration.defaults.connection_uri`, which also sees the connections of the UI and of secrets backends.
     """
     variable = f"AIRFLOW_CONN_{name.upper()}"
     uri = setting(variable, _DEFAULT_URIS.get(name, ""))

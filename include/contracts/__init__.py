@@ -1,4 +1,4 @@
-"""The data contracts: what a dataset is. One YAML file a dataset beside this package, in ODCS v3, and what reads it.
+"""The data contracts: what a dataset is. One YAML file per dataset beside this package, in ODCS v3, and what reads it.
 
 Every stage may import this package; it imports none of them.
 """

@@ -196,7 +196,7 @@ def arrives_as_text(spec: SchemaProperty, is_csv: bool) -> bool:
 def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
     tables = document.schema_ or []
     if len(tables) != 1:
-        raise ContractError(f"{file}: schema: one table a contract, this one has {len(tables)}")
+        raise ContractError(f"{file}: schema: one table per contract, this one has {len(tables)}")
     table = tables[0]
     properties = tuple(table.properties or ())
     columns = tuple(_columns(properties, (), required=True, file=file))

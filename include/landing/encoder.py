@@ -119,6 +119,9 @@ _JSON_ITEM = """
         return f'{value}'
 """
 _JSON_ARRAY = "$v = '[' + ','.join([$name(item) for item in $v]) + ']'"
+# `members` are what stands between the braces, as an f-string that begins with a comma where the first may be absent.
+_JSON_OBJECT = "$v = f$members"
+_JSON_OBJECT_OF_OPTIONALS = "$v = '{' + f$members[1:] + '}'"
 _JSON_OPTIONAL = """
     $part = ''
     if $holder.get($key) is not None:
@@ -320,8 +323,8 @@ class _Writer:
                 )
                 members += f"{{{part}}}"
         if properties[0].required:
-            return [*statements, f"{v} = f{f'{{{{{members[1:]}}}}}'!r}"]
-        return [*statements, f"{v} = '{{' + f{members!r}[1:] + '}}'"]
+            return [*statements, *_filled(_JSON_OBJECT, v=v, members=repr("{{" + members[1:] + "}}"))]
+        return [*statements, *_filled(_JSON_OBJECT_OF_OPTIONALS, v=v, members=repr(members))]
 
     def _sum(self, rule: Rule) -> list[str]:
         """Return the check of {sumOf: path of an array, product: [names], equals: path}, exact in decimals.

@@ -124,7 +124,7 @@ def record_files(connection: Connection, dataset: str, results: Iterable[tuple[F
     )
 
 
-def load_still_to_come(connection: Connection, dataset: str) -> Any | None:
+def last_load_in_future(connection: Connection, dataset: str) -> Any | None:
     """Return when a dataset was last loaded where that lies in the future by the server's clock, else None."""
     later = query(
         connection,

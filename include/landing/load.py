@@ -268,7 +268,7 @@ def _check_clock(connection: Connection, contract: Contract) -> None:
 
     What is loaded now would count as older than what it replaces.
     """
-    later = ledger.load_still_to_come(connection, contract.name)
+    later = ledger.last_load_in_future(connection, contract.name)
     if later is not None:
         raise UnavailableFileError(
             f"waits: by the source's clock the last load of {contract.name} is still to come, at {later}:"

@@ -54,7 +54,7 @@ def _replay_file(connection: Connection, schema: RowSchema, path: str, sha256: s
     return {"loaded": loaded, "duplicate": len(valid) - loaded, "rejected": len(rejects) - len(valid)}
 
 
-_NOT_JSON = object()  # no value of JSON is it
+_NOT_JSON = object()  # a marker that differs from every value of JSON
 _UNPARSED = [Problem("json", "", "the row is not JSON")]
 
 

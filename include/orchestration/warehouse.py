@@ -19,7 +19,7 @@ from include.report import table
 DOC = """
 ### Warehouse
 
-Runs when a landing DAG has loaded new rows, or by hand.
+Runs when a landing DAG has loaded new rows, on the schedule of WAREHOUSE_SCHEDULE where that is set, or by hand.
 
 1. **plan_transfer** waits for landing that is going on, then lists the tables and how each one will travel.
 2. **transfer_table** moves one table per task from source_db to `raw_<source>` in target_db, whole or not at all.
@@ -70,7 +70,10 @@ def ensure_landing_tables(contracts: list[Contract], source_uri: str) -> None:
 
 
 def wait_until_idle(is_busy: Callable[[], bool], *, seconds: float = 600.0, pause: float = 1.0) -> None:
-    """Return when is_busy() no longer holds, or after so many seconds."""
+    """Return when is_busy() no longer holds, or after so many seconds.
+
+    By hand: tenacity raises at the end of the time, and here going on is right.
+    """
     deadline = time.monotonic() + seconds
     while is_busy() and time.monotonic() < deadline:
         time.sleep(pause)

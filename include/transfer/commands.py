@@ -45,7 +45,7 @@ def add_commands(commands: Commands, own: OwnTransfer) -> None:
         help="move tables of one Postgres to another, whole and at one snapshot",
         description="Move tables of one Postgres database to another. Only what changed travels where the table allows"
         " it; readers of the target see the old rows or the new ones. Without --source and --target: the tables of"
-        " source_db that have a contract, to the raw_ schemas of target_db.",
+        " TRANSFER_TABLES, else of the contracts' schemas, else all, from source_db to the raw_ schemas of target_db.",
     )
     parser.add_argument("--source", metavar="URI", help="postgresql:// URI to read from (default: source_db)")
     parser.add_argument("--target", metavar="URI", help="postgresql:// URI to write to (default: target_db)")

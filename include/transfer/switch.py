@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from include.postgres import Connection, query, scalar
+from include.postgres import Connection, query, safe_message, scalar
 from include.transfer.catalog import Column, Constraint, Table, describe, find_table
 from include.transfer.definition import add_constraint, add_index
 from include.transfer.model import TableName, TransferInterruptedError, TransferRefusedError
@@ -123,7 +123,7 @@ def _align(target: Connection, name: TableName, existing: Table, child: Table) -
                 target.execute(sql.SQL("alter table only {} {}").format(name.identifier, change))
             except psycopg.errors.FeatureNotSupported as error:
                 raise TransferRefusedError(
-                    f"{name}: column {c.name} can't become {c.type}: {error.diag.message_primary}: drop what uses"
+                    f"{name}: column {c.name} can't become {c.type}: {safe_message(error)}: drop what uses"
                     " it, run again, create it again"
                 ) from None
     notes = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
-from include.postgres import Connection, query
+from include.postgres import Connection, query, safe_message
 from include.transfer.model import TableName, TransferRefusedError
 
 # All views above a table, directly or through other views, the nearest first: a view depends on a table through its
@@ -81,7 +81,7 @@ def execute_view_statements(target: Connection, name: TableName, statements: lis
             target.execute(statement)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.DependentObjectsStillExist) as error:
         raise TransferRefusedError(
-            f"{name}: views on it are in the way of a column's new type ({error.diag.message_primary}): drop them,"
+            f"{name}: views on it are in the way of a column's new type ({safe_message(error)}): drop them,"
             " run again, create them again"
         ) from None
 

@@ -219,7 +219,7 @@ def _grain(contract: Contract, columns: list[Column]) -> Grain:
 
 
 def _select(columns: list[str]) -> str:
-    """Return columns one a line, with the commas before the comments that some end with."""
+    """Return columns, one per line, with the commas before the comments that some end with."""
     lines = [re.sub(r"(?=  -- |$)", ",", column, count=1) for column in columns[:-1]]
     return "\n        ".join([*lines, columns[-1]])
 

@@ -1,4 +1,4 @@
-"""Whatever bytes a file holds: no crash, every row is counted, every rejected one is told with line and reason."""
+"""Whatever bytes a file holds: no crash, every row is counted, every rejected one is kept with line and reason."""
 
 from __future__ import annotations
 

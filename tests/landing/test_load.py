@@ -1,4 +1,4 @@
-"""Every valid row goes in exactly once, no bad one does, and each rejected one is told with its place and reason."""
+"""Every valid row is loaded exactly once, no other is, and each rejected row is kept with its place and reason."""
 
 from __future__ import annotations
 

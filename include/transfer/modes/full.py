@@ -8,8 +8,8 @@ target needs no switch and holds its rows itself. The modes `append` and `key` w
 
 A big table is cut into ranges of its file, which several pairs of connections copy at once, each into a child table of
 its own. Only the transaction that made a table may freeze what it copies, so these child tables commit before the
-switch; what a killed run leaves of them, the next run drops. Each has a key of its own. That keys are unique among them
-is the source's promise, which has the key in one piece.
+switch; what a killed run leaves of them, the next run drops. Each child table has a key of its own, and nothing checks
+that a key stands in one of them alone. The source does: its unique index covers the whole table.
 
 Why a parent with children. The target table must keep its OID, for on it hang views, grants, policies, comments,
 extended statistics, some of them other people's. Measured with two readers on a view of the table, one

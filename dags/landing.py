@@ -57,7 +57,7 @@ def make_dag(contract: Contract) -> None:
 
         @task(trigger_rule="none_failed_min_one_success")
         def report_held_files() -> None:
-            """Fail, with the reasons, when some files could not be landed. The rows of the others have started the warehouse."""
+            """Fail, with the reasons, when files could not be landed. The others' rows have started the warehouse."""
             check_all_landed(get_current_context()["ti"].xcom_pull(task_ids=["land"], key="not_landed"))
 
         land.expand(files=find_files()) >> report_held_files()

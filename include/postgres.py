@@ -154,6 +154,12 @@ def session_lock(connection: Connection, name: str) -> Iterator[None]:
 # --- roles ------------------------------------------------------------------------------------------------------------
 
 
+def create_grant(connection: Connection) -> str:
+    """Return the statement that lets the connection's user create schemas, for a person to run."""
+    database, user = (sql.Identifier(name) for name in (connection.info.dbname, connection.info.user))
+    return sql.SQL("grant create on database {} to {}").format(database, user).as_string(connection)
+
+
 @dataclass(frozen=True)
 class Role:
     """A login that owns databases and nothing else: not a superuser, as on a managed Postgres."""

@@ -28,7 +28,7 @@ def fold(name: str) -> str:
 
 
 def free_names(names: Iterable[str], among: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
-    """Return each name folded, with a number appended where the folded name is taken: of "Orders" and "orders", orders_2.
+    """Return each name folded, and numbered where the folded one is taken: of "Orders" and "orders", orders_2.
 
     A plain name keeps itself. `among` are all names of the place, also those that nobody asks for now: a folded name is
     never one of these, so that it does not depend on the order in which names are asked for.

@@ -6,7 +6,7 @@ Each valid row is loaded exactly once; invalid rows never are.
 from include.landing.checks import check_contracts
 from include.landing.files import batch_name, batches, pending_files
 from include.landing.judge import judge
-from include.landing.ledger import summary
+from include.landing.ledger import forget, summary
 from include.landing.load import land
 from include.landing.rejects import release, replay
 from include.landing.results import (
@@ -19,10 +19,11 @@ from include.landing.results import (
     ReplayResult,
 )
 from include.landing.tables import ensure_tables
-from include.landing.urls import FetchResult, fetch
+from include.landing.urls import FetchResult, FetchStatus, fetch
 
 __all__ = [
     "FetchResult",
+    "FetchStatus",
     "FileResult",
     "FileStatus",
     "FilesFailedError",
@@ -35,6 +36,7 @@ __all__ = [
     "check_contracts",
     "ensure_tables",
     "fetch",
+    "forget",
     "judge",
     "land",
     "pending_files",

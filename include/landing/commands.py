@@ -15,7 +15,7 @@ from include.landing.load import land
 from include.landing.rejects import release, replay
 from include.landing.results import FileStatus, LandingError, LandResult
 from include.landing.tables import ensure_tables
-from include.landing.urls import fetch
+from include.landing.urls import FetchStatus, fetch
 from include.postgres import session
 from include.report import table
 from include.storage import FileError, Root, UnusableFileError
@@ -77,7 +77,7 @@ def _fetch(contract: Contract, root: str) -> bool:
     except FileError as error:
         print(error, file=sys.stderr)
         return False
-    if fetched.status != "unset":  # of which fetch has reported already
+    if fetched.status is not FetchStatus.UNSET:  # of which fetch has reported already
         print(f"{contract.name}: {fetched.status} {fetched.path}".rstrip())
     return True
 

@@ -87,6 +87,14 @@ def create_tables(connection: Connection) -> None:
             connection.execute(sql.SQL("alter table {} add column {}").format(name, definition))
 
 
+def forget(connection: Connection, sources: Iterable[str]) -> None:
+    """Delete what is remembered of the datasets of some sources, where there is a memory yet."""
+    for table in TABLES:
+        if query(connection, "select from pg_class where oid = to_regclass(%s)", f"landing.{table}"):
+            statement = sql.SQL("delete from {} where split_part(dataset, '.', 1) = any(%s)")
+            connection.execute(statement.format(sql.Identifier("landing", table)), [list(sources)])
+
+
 def _definition(name: str, type_: str) -> sql.Composed:
     return sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(type_))
 

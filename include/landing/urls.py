@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
@@ -34,12 +35,20 @@ _CHUNK = 1 << 20
 _log = logging.getLogger(__name__)
 
 
+class FetchStatus(StrEnum):
+    """What became of a fetch."""
+
+    FETCHED = "fetched"
+    UNCHANGED = "unchanged"  # the source has nothing new
+    UNSET = "unset"  # the setting holds no URL
+
+
 @dataclass(frozen=True)
 class FetchResult:
-    """What a fetch did. `status`: fetched, unchanged (the source is), or unset (the setting holds no URL)."""
+    """What a fetch did, with the file that it wrote."""
 
     dataset: str
-    status: str
+    status: FetchStatus
     path: str = ""  # below the landing root
     size: int = 0
     seconds: float = 0.0
@@ -97,7 +106,7 @@ def fetch(
     address = url or settings.setting(contract.url_setting, "")
     if not address:
         report(f"{contract.name}: {contract.url_setting} is not set, nothing is fetched")
-        return FetchResult(contract.name, "unset")
+        return FetchResult(contract.name, FetchStatus.UNSET)
     began = time.monotonic()
     budget = _Budget(
         contract.max_bytes,
@@ -114,7 +123,7 @@ def fetch(
         try:
             version = _download(address, _Version(*known) if known else _Version(), copy, budget)
             if version is None:
-                return FetchResult(contract.name, "unchanged", seconds=time.monotonic() - began)
+                return FetchResult(contract.name, FetchStatus.UNCHANGED, seconds=time.monotonic() - began)
             Root(root).write(path, copy)
         except FileError as error:
             raise type(error)(f"{contract.name}: {_shown(address)} {error}") from None
@@ -127,7 +136,7 @@ def fetch(
         # Written last: a run that is killed before this line fetches the same bytes again, and landing finds them
         # already landed.
         ledger.record_fetch(connection, contract.name, _shown(address), version.etag, version.last_modified)
-        return FetchResult(contract.name, "fetched", path, copy.stat().st_size, time.monotonic() - began)
+        return FetchResult(contract.name, FetchStatus.FETCHED, path, copy.stat().st_size, time.monotonic() - began)
 
 
 def _shown(url: str) -> str:

@@ -3,7 +3,7 @@
 It knows nothing of this project's datasets, needs nothing installed in the source and only the right to read there.
 """
 
-from include.transfer.audit import ensure_audit, summary
+from include.transfer.audit import ensure_audit, forget, summary
 from include.transfer.model import (
     SnapshotLostError,
     TablePlan,
@@ -24,6 +24,7 @@ __all__ = [
     "TransferRefusedError",
     "TransferResult",
     "ensure_audit",
+    "forget",
     "held_snapshot",
     "hold_snapshot",
     "plan",

@@ -10,6 +10,7 @@ holds the child tables of tables that were refreshed in full (see `modes.full`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from include.postgres import Connection, lock_in_transaction, query, records, safe_message, session
+from include.postgres import Connection, create_grant, lock_in_transaction, query, records, safe_message, session
 from include.report import Section
 from include.transfer.model import TransferRefusedError, TransferResult, Verdict
 
@@ -104,10 +105,8 @@ def ensure_audit(target: Connection) -> None:
             lock_in_transaction(target, "transfer")
             target.execute(_TABLES)
     except psycopg.errors.InsufficientPrivilege as error:
-        database = target.info.dbname
         raise TransferRefusedError(
-            f"target: can't make the schema `transfer` ({safe_message(error)}); run there:"
-            f" grant create on database {database} to {target.info.user}"
+            f"target: can't make the schema `transfer` ({safe_message(error)}); run there: {create_grant(target)}"
         ) from None
 
 
@@ -126,6 +125,12 @@ def table_state(target: Connection, table: str) -> TableState | None:
     """Return the state of a target table, None before its first transfer."""
     rows = query(target, "select origin, columns, watermark, rows from transfer.tables where target = %s", table)
     return TableState(*rows[0]) if rows else None
+
+
+def forget(target: Connection, schemas: Iterable[str]) -> None:
+    """Delete the state of the tables in some schemas of the target, where there is an audit yet."""
+    if query(target, "select from pg_class where oid = to_regclass('transfer.tables')"):
+        target.execute("delete from transfer.tables where split_part(target, '.', 1) = any(%s)", [list(schemas)])
 
 
 def finished(target: Connection, run_id: str, table: str, snapshot: str | None) -> TransferResult | None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
-from include.postgres import Connection, lock_in_transaction, query, safe_message, scalar
+from include.postgres import Connection, create_grant, lock_in_transaction, query, safe_message, scalar
 from include.transfer.catalog import Column, Constraint, Index, Table
 from include.transfer.model import TableName, TransferRefusedError
 
@@ -44,8 +44,7 @@ def ensure_schema(target: Connection, schema: str) -> None:
             target.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
     except psycopg.errors.InsufficientPrivilege as error:
         raise TransferRefusedError(
-            f"target: can't make the schema {schema} ({safe_message(error)}); make it, or run:"
-            f" grant create on database {target.info.dbname} to {target.info.user}"
+            f"target: can't make the schema {schema} ({safe_message(error)}); make it, or run: {create_grant(target)}"
         ) from None
 
 

@@ -154,7 +154,7 @@ def _move(move: Move) -> TransferResult:
             state = audit.TableState(source_table.origin, columns, result.watermark, result.rows)
             audit.record(move.target, result, move.table_run, state)
     if outcome.child_tables:
-        # Autovacuum never gathers a parent's statistics. The rows are committed, so a failure here must not fail the move.
+        # Autovacuum never gathers a parent's statistics. The rows are committed, so no failure here fails the move.
         with suppress(psycopg.Error):
             statistics.apply(move.target, name, outcome.statistics, 0)
     return result

@@ -81,7 +81,7 @@ class _TypeCopier:
             if scalar(self._target, "select to_regtype(%s)", found.shown) is None:
                 raise TransferRefusedError(
                     f"type {found.shown} belongs to extension {found.extension}, which the target lacks: run there:"
-                    f" create extension {found.extension}"
+                    f" create extension {sql.Identifier(found.extension).as_string(self._target)}"
                 )
         elif found.kind == "m":  # it comes with its range
             ranged = "select rngtypid::bigint from pg_range where rngmultitypid = %s"

@@ -1,6 +1,5 @@
 """Transform: how dbt is run. What the rows mean is said in dbt/."""
 
-from include.transform.environments import schema_of, target_variables
 from include.transform.marts import count_marts, summary
 from include.transform.project import (
     DbtError,
@@ -11,6 +10,7 @@ from include.transform.project import (
     profile_variables,
     run_dbt,
 )
+from include.transform.targets import schema_of, target_variables
 
 __all__ = [
     "DbtError",

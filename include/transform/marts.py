@@ -6,7 +6,7 @@ from psycopg import sql
 
 from include.postgres import query, scalar, session
 from include.report import Section
-from include.transform.environments import schema_of
+from include.transform.targets import schema_of
 
 
 def count_marts(target_uri: str) -> dict[str, int]:

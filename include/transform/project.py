@@ -1,7 +1,7 @@
 """How dbt is run: one command on the project, the manifest that the warehouse DAG is rendered from, and the docs.
 
 dbt connects to target_db through dbt/profiles.yml, which is filled from the connection's URI, and builds in the schemas
-of one of its targets (see `include.transform.environments`).
+of one of its targets (see `include.transform.targets`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from psycopg.pq import Conninfo
 
 from include import settings
 from include.errors import FinalError, TransientError
-from include.transform.environments import schema_of, target_flags, target_variables
+from include.transform.targets import schema_of, target_flags, target_variables
 
 PARSED = settings.DBT_MANIFEST.parent / "parsed"  # what dbt writes when it parses the project
 PARTIAL_PARSE = "partial_parse.msgpack"

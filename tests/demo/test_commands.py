@@ -11,8 +11,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from include import settings
+from include import settings, transfer
 from include.cli import main
+from include.landing import ledger
+from include.postgres import connect
 from include.stack.demo import make_tables, manifest
 from include.stack.demo.removal import Plan, RemovalError, demo_models, drop_tables, plan_removal, remove, without_demo
 
@@ -98,6 +100,15 @@ def test_marks_that_do_not_pair_up_stop_the_removal_before_anything_is_changed(t
 
 def test_tables_of_the_demo_go_and_others_stay(source_uri: str, target_uri: str) -> None:
     make_tables(source_uri)
+    drop_tables(source_uri, target_uri, demo_models())  # landing and transfer remember nothing yet
+    make_tables(source_uri)
+    with connect(source_uri, "source") as source, connect(target_uri, "target") as target:
+        ledger.create_tables(source)
+        transfer.ensure_audit(target)
+        for dataset in ("retail.customers", "app.mine"):
+            source.execute("insert into landing.files values (%s, 'a.json', 'f00', 'landed')", [dataset])
+            row = [f"raw_{dataset}", dataset]
+            target.execute("insert into transfer.tables values (%s, %s, 'o', '{}', null, 0, 'r')", row)
     with psycopg.connect(source_uri) as source, psycopg.connect(target_uri) as target:
         source.execute("create schema app")
         source.execute("create table app.mine (id int)")
@@ -115,8 +126,12 @@ def test_tables_of_the_demo_go_and_others_stay(source_uri: str, target_uri: str)
         " where schemaname not in ('pg_catalog', 'information_schema') order by 1"
     )
     with psycopg.connect(source_uri) as source, psycopg.connect(target_uri) as target:
-        assert source.execute(query).fetchall() == [("app.mine",)]
-        assert target.execute(query).fetchall() == [("marts.mine",)]
+        own = [("app.mine",), *((f"landing.{table}",) for table in sorted(ledger.TABLES))]
+        assert source.execute(query).fetchall() == own
+        audit = [("transfer.runs",), ("transfer.snapshots",), ("transfer.tables",)]
+        assert target.execute(query).fetchall() == [("marts.mine",), *audit]
+        assert source.execute("select dataset from landing.files").fetchall() == [("app.mine",)]
+        assert target.execute("select target from transfer.tables").fetchall() == [("raw_app.mine",)]
 
 
 def test_removal_asks_and_can_be_looked_at_first(copy: Path) -> None:

@@ -11,7 +11,7 @@ from include.errors import WarehouseError
 from include.postgres import StatementRefusedError, safe_message
 from include.transfer import ensure_audit, plan, release_snapshot, shared_snapshot
 from include.transfer.session import connect
-from tests.transfer.conftest import execute
+from tests.transfer.conftest import execute, move
 
 
 def test_no_error_tells_a_password_or_a_value(source_uri: str, target_uri: str) -> None:
@@ -55,3 +55,27 @@ def test_a_missing_right_on_the_snapshots_of_runs_is_one_sentence(target_uri: st
         with pytest.raises(StatementRefusedError, match=r"^target: permission denied for table snapshots"):
             ask()
     execute(target_uri, "drop owned by transfer_poor", "drop role transfer_poor")
+
+
+@pytest.mark.parametrize("missing", ["audit", "schema"])
+def test_a_missing_right_to_create_comes_with_the_grant_that_gives_it(
+    source_uri: str, target_uri: str, missing: str
+) -> None:
+    execute(source_uri, "create schema shop", "create table shop.item (id int primary key)")
+    execute(target_uri, "create role \"odd-role\" login password 'poor'")
+    if missing == "schema":
+        with connect(target_uri, "target") as target:
+            ensure_audit(target)
+        execute(
+            target_uri,
+            'grant usage on schema transfer to "odd-role"',
+            'grant all on all tables in schema transfer to "odd-role"',
+        )
+    poor = re.sub(r"//.*@", "//odd-role:poor@", target_uri)
+    try:
+        with pytest.raises(WarehouseError, match="can't make the schema") as refused:
+            move(source_uri, poor)
+        execute(target_uri, str(refused.value)[str(refused.value).index("grant create") :])
+        assert set(move(source_uri, poor)) == {"shop.item"}
+    finally:
+        execute(target_uri, 'drop owned by "odd-role" cascade', 'drop role "odd-role"')

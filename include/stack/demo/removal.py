@@ -8,9 +8,9 @@ from pathlib import Path
 
 from psycopg import sql
 
-from include import settings
+from include import landing, settings, transfer
 from include.errors import FinalError
-from include.postgres import Connection, query, session
+from include.postgres import session
 from include.stack.demo.manifest import BEGIN, EDITED, END, KEPT_FOLDERS, PATHS, SCHEMAS
 
 
@@ -112,16 +112,8 @@ def drop_tables(source_uri: str, target_uri: str, models: dict[str, list[str]]) 
     with session(source_uri, "source_db") as source, source.transaction():
         for schema in SCHEMAS:
             source.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(schema)))
-        _forget(source, "landing", ("files", "rejects", "fetches"), "split_part(dataset, '.', 1)", list(SCHEMAS))
+        landing.forget(source, SCHEMAS)
     with session(target_uri, "target_db") as target, target.transaction():
         for statement in demo_relations(models):
             target.execute(statement)
-        raw = [settings.RAW_PREFIX + schema for schema in SCHEMAS]
-        _forget(target, "transfer", ("tables",), "split_part(target, '.', 1)", raw)
-
-
-def _forget(connection: Connection, schema: str, tables: tuple[str, ...], of: str, names: list[str]) -> None:
-    for table in tables:
-        if query(connection, "select from pg_tables where schemaname = %s and tablename = %s", schema, table):
-            statement = sql.SQL("delete from {} where {} = any(%s)").format(sql.Identifier(schema, table), sql.SQL(of))
-            connection.execute(statement, [names])
+        transfer.forget(target, [settings.RAW_PREFIX + schema for schema in SCHEMAS])

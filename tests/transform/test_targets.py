@@ -15,7 +15,7 @@ import pytest
 from include import settings
 from include.errors import SettingError
 from include.stack.local import airflow
-from include.transform.environments import plain_name, schema_of
+from include.transform.targets import plain_name, schema_of
 from tests.transform.conftest import Project
 from tests.transform.test_build import VISITS_TABLE
 

@@ -11,6 +11,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -66,8 +67,25 @@ class Stack:
         )
 
     def get(self, path: str) -> Any:
+        return self.ask("GET", path)
+
+    def ask(self, method: str, path: str, **content: Any) -> Any:
         token = httpx.get(f"{self.ui}/auth/token").json()["access_token"]
-        return httpx.get(f"{self.ui}/api/v2{path}", headers={"Authorization": f"Bearer {token}"}, timeout=30).json()
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = httpx.request(method, f"{self.ui}/api/v2{path}", headers=headers, timeout=30, **content)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def warehouse_run(self, **parameters: Any) -> tuple[str, dict[str, str], str]:
+        """Run the warehouse DAG by hand and return its final state, that of its tasks, and the run's id."""
+        runs = "/dags/warehouse/dagRuns"
+        run = self.ask("POST", runs, json={"logical_date": None, "conf": parameters})["dag_run_id"]
+        deadline = time.monotonic() + 180
+        while (state := self.get(f"{runs}/{run}")["state"]) not in ("success", "failed"):
+            assert time.monotonic() < deadline, f"{run} is {state}"
+            time.sleep(0.5)
+        tasks = self.get(f"{runs}/{run}/taskInstances?limit=100")["task_instances"]
+        return state, {task["task_id"]: task["state"] for task in tasks}, run
 
     def processes(self) -> list[psutil.Process]:
         found = []
@@ -258,6 +276,36 @@ def test_failed_data_test_is_named_fails_the_run_and_keeps_the_marts(
     assert states["dbt.stg_retail__transactions"] == "success"
     assert states["dbt.int_orders"] == "failed"
     assert states["summary"] == "upstream_failed"
+
+
+def test_run_by_hand_does_what_its_parameters_say(stack: Stack, first_run: subprocess.CompletedProcess[str]) -> None:
+    with psycopg.connect(stack.source) as connection:
+        connection.execute("create table sales.draft (v int)")
+    state, _, run = stack.warehouse_run(tables=["sales.*"], full=True, verify=True)
+    assert state == "success"
+    with psycopg.connect(stack.target) as connection:
+        moved = connection.execute(
+            "select source, mode, verdict from transfer.runs where run_id = %s", [run]
+        ).fetchall()
+    assert sorted(moved) == [("sales.draft", "full", "verified"), ("sales.sale", "full", "verified")]
+    newest = stack.get("/assets/events?order_by=-timestamp&source_dag_id=warehouse&source_task_id=summary&limit=1")
+    assert newest["asset_events"][0]["extra"]["read_after"] is None, "a part of the tables says nothing of the others"
+    state, tasks, _ = stack.warehouse_run(tables=["nope.*"])
+    assert (state, tasks["plan_transfer"]) == ("failed", "failed")
+
+
+def test_table_that_fails_fails_the_run_and_lets_the_snapshot_go(
+    stack: Stack, first_run: subprocess.CompletedProcess[str]
+) -> None:
+    with psycopg.connect(stack.source) as connection:
+        connection.execute("alter table sales.draft alter v type date using null")
+    state, tasks, run = stack.warehouse_run(tables=["sales.*"])
+    with psycopg.connect(stack.source) as connection:
+        connection.execute("drop table sales.draft")
+    assert (state, tasks["transferred"]) == ("failed", "failed")
+    assert tasks["hold_snapshot"] == "success"
+    assert one(stack.target, f"select count(*) from transfer.runs where run_id = '{run}' and verdict = 'counted'") == 1
+    assert one(stack.target, f"select released from transfer.snapshots where run_id = '{run}'")
 
 
 def test_rows_that_land_while_the_warehouse_is_busy_reach_the_marts(

@@ -134,6 +134,26 @@ def test_tables_of_the_demo_go_and_others_stay(source_uri: str, target_uri: str)
         assert target.execute("select target from transfer.tables").fetchall() == [("raw_app.mine",)]
 
 
+@pytest.mark.parametrize("change", ["new", "edited", "staged"])
+def test_what_git_could_not_bring_back_is_not_removed(copy: Path, change: str) -> None:
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *command], cwd=copy, check=True)
+    names = {"new": "dbt/models/marts/sales/my own.sql", "edited": "README.md", "staged": "tests/demo/mine.py"}
+    file = copy / names[change]
+    before = file.read_text() if file.exists() else ""
+    file.write_text(before + "mine")
+    if change == "staged":
+        subprocess.run([*git, "add", names[change]], cwd=copy, check=True)
+    with pytest.raises(RemovalError, match=f"not committed.*: {names[change]}: commit them"):
+        remove(plan_removal(copy), copy)
+    assert file.read_text() == before + "mine" and (copy / "tests/demo/test_commands.py").exists()
+    subprocess.run([*git, "add", "-A"], cwd=copy, check=True)
+    subprocess.run([*git, "commit", "-qm", "mine"], cwd=copy, check=True)
+    remove(plan_removal(copy), copy)
+    assert not (copy / "tests/demo").exists()
+
+
 def test_removal_asks_and_can_be_looked_at_first(copy: Path) -> None:
     def run(*options: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -14,7 +14,7 @@ from include.postgres import ConnectionFailedError
 from include.stack.demo.applications import change_tables, make_tables
 from include.stack.demo.landing_files import as_json, make_landing_files, make_schools_file
 from include.stack.demo.preparation import DemoError, writing_to
-from include.stack.demo.removal import RemovalError, demo_models, drop_tables, plan_removal, remove
+from include.stack.demo.removal import RemovalError, check, demo_models, drop_tables, plan_removal, remove
 
 
 def add_commands(commands: Commands) -> None:
@@ -79,8 +79,8 @@ def add_commands(commands: Commands) -> None:
         _remove,
         help="take the demo out of the project",
         description="List the demo's contracts, models, marts, tests and made-up data, and remove them once you agree. "
-        "Then offer to drop what they left in the demo's databases. One commit takes the change; `git checkout .` and "
-        "`git clean` undo it before that.",
+        "Then offer to drop what they left in the demo's databases. Files that git could not bring back stop it: "
+        "`git checkout .` undoes the removal until you commit it.",
     )
     leave.add_argument("--yes", action="store_true", help="agree to everything")
     leave.add_argument("--keep-tables", action="store_true", help="leave the demo's tables in the databases")
@@ -102,6 +102,7 @@ def _remove(args: argparse.Namespace) -> int:
     if not (args.yes or _agrees("Remove all of this from the project?")):
         print("nothing was removed")
         return 1
+    check(plan)  # before anything is dropped
     drops = settings.WITH_DEMO and not args.keep_tables
     if drops and (args.yes or _agrees("Drop the demo's tables in source_db and target_db, too?")):
         try:

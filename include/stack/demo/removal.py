@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,11 +39,39 @@ def plan_removal(project: Path | None = None) -> Plan:
     return Plan(paths, edited)
 
 
-def remove(plan: Plan, project: Path | None = None) -> None:
-    """Remove the files and edit the others. Raises RemovalError, with nothing changed, where an edit can't be made."""
+def check(plan: Plan, project: Path | None = None) -> None:
+    """Raise RemovalError where an edit can't be made, or where git could not bring back what goes."""
     project = project or settings.PROJECT
-    texts = {path: without_demo((project / path).read_text(encoding="utf-8"), path) for path in plan.edited}
-    for path, text in texts.items():
+    _texts(plan, project)
+    lost = _uncommitted([*plan.paths, *plan.edited], project)
+    if lost:
+        raise RemovalError(
+            "these files would go or change and are not committed, so git could not bring them back: "
+            f"{', '.join(lost)}: commit them, or move what is yours out of the demo's folders"
+        )
+
+
+def _texts(plan: Plan, project: Path) -> dict[str, str]:
+    return {path: without_demo((project / path).read_text(encoding="utf-8"), path) for path in plan.edited}
+
+
+def _uncommitted(paths: list[str], project: Path) -> list[str]:
+    """Return the files of these paths that git does not have as they are; none where the project is not under git."""
+    if not paths or not (project / ".git").exists():
+        return []
+    command = ["git", "status", "--porcelain", "--untracked-files=all", "-z", "--no-renames", "--", *paths]
+    try:
+        listed = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise RemovalError(f"git can't say what is committed ({error}): run it where git works") from None
+    return [entry[3:] for entry in listed.stdout.split("\0") if entry]
+
+
+def remove(plan: Plan, project: Path | None = None) -> None:
+    """Remove the files and edit the others. Raises what `check` raises, with nothing changed."""
+    project = project or settings.PROJECT
+    check(plan, project)
+    for path, text in _texts(plan, project).items():
         (project / path).write_text(text, encoding="utf-8")
     for path in plan.paths:
         place = project / path

@@ -276,13 +276,16 @@ def test_failed_data_test_is_named_fails_the_run_and_keeps_the_marts(
     assert states["dbt.stg_retail__transactions"] == "success"
     assert states["dbt.int_orders"] == "failed"
     assert states["summary"] == "upstream_failed"
+    mended = stack.call("run")
+    assert mended.returncode == 0, mended.stderr[-3000:]
+    assert contents(stack.target) == before
 
 
 def test_run_by_hand_does_what_its_parameters_say(stack: Stack, first_run: subprocess.CompletedProcess[str]) -> None:
     with psycopg.connect(stack.source) as connection:
         connection.execute("create table sales.draft (v int)")
-    state, _, run = stack.warehouse_run(tables=["sales.*"], full=True, verify=True)
-    assert state == "success"
+    state, tasks, run = stack.warehouse_run(tables=["sales.*"], full=True, verify=True)
+    assert state == "success", tasks
     with psycopg.connect(stack.target) as connection:
         moved = connection.execute(
             "select source, mode, verdict from transfer.runs where run_id = %s", [run]

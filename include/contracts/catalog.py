@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-from include.contracts.names import qualified
+from include.names import qualified
 from include.postgres import Connection, query, session
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from include import settings
 from include.contracts import catalog_sources
 from include.contracts.model import Column, Contract, ContractError, read_contracts
-from include.contracts.names import qualified, quoted
 from include.contracts.source_file import existing, generated_path, source_text, table_entry
+from include.names import qualified, quoted, sql_text
 
 HEADER = "# Made from include/contracts by `warehouse contract sources --write`: change the contract, not this.\n"
 _SUFFIX = "__sources.yml"
@@ -125,7 +125,7 @@ def _test(contract: Contract) -> dict[str, Any]:
     conditions = {f"{column.name} is there": _is_there(column) for column in contract.columns if column.required}
     for column in contract.columns:
         if column.spec.enum:
-            values = ", ".join("'" + str(entry.value).replace("'", "''") + "'" for entry in column.spec.enum)
+            values = ", ".join(sql_text(str(entry.value)) for entry in column.spec.enum)
             known = f"{quoted(column.name)}::text in ({values})"
             conditions[f"{column.name} is known"] = known if column.required else f"coalesce({known}, true)"
     name = f"{contract.source}__{contract.dbt_name}_keeps_its_contract"

@@ -63,16 +63,8 @@ def draft(source: str, dataset: str, sample: Path, *, delimiter: str | None = No
     properties = _properties(rows, is_csv, ())
     _mark_key(properties, rows)
     document: dict[str, Any] = {
-        "apiVersion": "v3.2.0",
-        "kind": "DataContract",
-        "id": f"{source}.{dataset}",
-        "name": f"{source}.{dataset}",
-        "version": "1.0.0",
-        "status": "draft",
-        "domain": source,
+        **draft_head(source, dataset),
         "description": {"purpose": "TODO: what the rows are, and what for."},
-        "tags": [source],
-        "team": {"name": f"{source}-data"},
         "servers": [
             {
                 "server": "landing",
@@ -102,6 +94,21 @@ def draft(source: str, dataset: str, sample: Path, *, delimiter: str | None = No
         ],
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+
+
+def draft_head(source: str, dataset: str) -> dict[str, Any]:
+    """Return what every draft begins with, whatever its rows are."""
+    return {
+        "apiVersion": "v3.2.0",
+        "kind": "DataContract",
+        "id": f"{source}.{dataset}",
+        "name": f"{source}.{dataset}",
+        "version": "1.0.0",
+        "status": "draft",
+        "domain": source,
+        "tags": [source],
+        "team": {"name": f"{source}-data"},
+    }
 
 
 def write_draft(name: str, sample: Path, *, folder: Path = settings.CONTRACTS, **options: Any) -> Path:

@@ -22,8 +22,9 @@ import yaml
 from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard, SchemaProperty
 
 from include import settings
-from include.contracts.names import fold, spelled
+from include.contracts.names import fold
 from include.errors import FinalError
+from include.names import spelled
 
 # Limits of a contract that names none.
 MAX_ROW_BYTES = 16 * 1024 * 1024  # of one line of a file

@@ -1,4 +1,4 @@
-"""Names: which a folder, a file and a dbt source may have, and how patterns spell a table's.
+"""Names: which a folder, a file and a dbt source may have, and which tables a pattern means.
 
 Postgres lets a name hold any character. A folder, a contract's file and a table of a dbt source are called with small
 letters, digits and _ alone, so an odd name is folded: "App Data" becomes app_data. The contract keeps the real name.
@@ -12,9 +12,10 @@ from collections.abc import Container, Iterable
 from fnmatch import fnmatchcase
 from itertools import count
 
+from include.names import qualified
+
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 DATASET_NAME = re.compile(r"[a-z][a-z0-9_-]*")
-_PLAIN_PART = re.compile(r'[^."]+')
 
 
 def fold(name: str) -> str:
@@ -47,19 +48,6 @@ def _first_free(name: str, taken: Container[str]) -> str:
     return next(numbered for number in count(2) if (numbered := f"{name}_{number}") not in taken)
 
 
-def qualified(schema: str, table: str) -> str:
-    """Return schema.table as messages and patterns spell it: a part that holds a dot or a quote stands in quotes.
-
-    The transfer spells its tables in the same way, so a pattern means the same tables to both.
-    """
-    return f"{spelled(schema)}.{spelled(table)}"
-
-
-def spelled(part: str) -> str:
-    """Return one part of a qualified name."""
-    return part if _PLAIN_PART.fullmatch(part) else quoted(part)
-
-
 def matches(schema: str, table: str, pattern: str) -> bool:
     """Return whether a shell pattern of schema.table means this table."""
     return fnmatchcase(qualified(schema, table), pattern)
@@ -68,8 +56,3 @@ def matches(schema: str, table: str, pattern: str) -> bool:
 def names_exactly(schema: str, table: str, pattern: str) -> bool:
     """Return whether a pattern is the name of this table."""
     return pattern in (qualified(schema, table), f"{schema}.{table}")
-
-
-def quoted(identifier: str) -> str:
-    """Return an identifier as SQL in a dbt file has it."""
-    return '"' + identifier.replace('"', '""') + '"'

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from include import settings
+from include.names import without_jinja
 
 
 def generated_path(project: Path, source: str, suffix: str) -> Path:
@@ -45,4 +45,4 @@ def _without_templates(value: Any) -> Any:
         return {key: _without_templates(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_without_templates(each) for each in value]
-    return re.sub(r"\{(?=[{%#])", "{{ '{' }}", value) if isinstance(value, str) else value
+    return without_jinja(value) if isinstance(value, str) else value

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from include.contracts.catalog import CatalogColumn, CatalogTable, list_tables, reading, with_columns
 from include.contracts.model import Contract
-from include.contracts.names import qualified
 from include.contracts.types import is_same_type
+from include.names import qualified
 
 
 def check_tables(contracts: list[Contract], source_uri: str | None = None) -> list[str]:

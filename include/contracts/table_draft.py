@@ -15,7 +15,7 @@ import yaml
 
 from include.contracts.catalog import CatalogColumn, CatalogTable, list_tables, reading, with_columns
 from include.contracts.check import check_file
-from include.contracts.draft import guess_personal
+from include.contracts.draft import draft_head, guess_personal
 from include.contracts.model import Contract, ContractError, read_contracts
 from include.contracts.names import free_names, matches, names_exactly
 from include.contracts.types import logical_type
@@ -146,15 +146,7 @@ def draft_table(source: str, dataset: str, table: CatalogTable) -> str:
     names = [column.name for column in table.columns]
     properties = free_names(names, names)
     document: dict[str, Any] = {
-        "apiVersion": "v3.2.0",
-        "kind": "DataContract",
-        "id": f"{source}.{dataset}",
-        "name": f"{source}.{dataset}",
-        "version": "1.0.0",
-        "status": "draft",
-        "domain": source,
-        "tags": [source],
-        "team": {"name": f"{source}-data"},
+        **draft_head(source, dataset),
         "servers": [
             {
                 "server": "application",

@@ -13,9 +13,9 @@ from typing import Any
 from psycopg import sql
 
 from include.contracts import Column, Contract, ContractError
-from include.contracts.names import quoted
 from include.contracts.types import is_same_type
 from include.landing import ledger
+from include.names import quoted
 from include.postgres import Connection, session, session_lock
 
 # _file takes part in saying which version of a row is the newest, so it is compared byte by byte on every server.

@@ -12,11 +12,11 @@ import psycopg
 from psycopg import sql
 
 from include.errors import FinalError, TransientError, WarehouseError
+from include.names import qualified
 from include.postgres import is_transient, safe_message
 
 Mode = Literal["full", "append", "key"]  # see include.transfer.modes
 
-_PLAIN_PART = re.compile(r'[^."]+')
 _PART = re.compile(r'"(?:[^"]|"")*"|[^."]+')
 
 
@@ -73,7 +73,7 @@ class TableName(NamedTuple):
         return cls(schema, table)
 
     def __str__(self) -> str:
-        return ".".join(p if _PLAIN_PART.fullmatch(p) else '"' + p.replace('"', '""') + '"' for p in self)
+        return qualified(*self)
 
     @property
     def identifier(self) -> sql.Identifier:

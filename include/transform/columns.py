@@ -9,6 +9,7 @@ from typing import Any
 from open_data_contract_standard.model import SchemaProperty
 
 from include.contracts import Contract
+from include.names import quoted, without_jinja
 
 # Words that Postgres takes for a column or a CTE only between quotes.
 _RESERVED = re.findall(
@@ -59,14 +60,14 @@ class Column:
     @property
     def quoted(self) -> str:
         """The name as SQL has it."""
-        return quoted(self.name)
+        return identifier(self.name)
 
     @property
     def renamed(self) -> str:
         """The column in the `select` of the staging model: renamed where its name would need quotes everywhere, and
         cast where dbt has no name for its type.
         """
-        source = quoted(self.source)
+        source = identifier(self.source)
         if self.type.endswith("[]"):
             source = f"to_jsonb({source})"
         elif self.data_type != self.type and self.data_type == "text":
@@ -109,7 +110,7 @@ class Column:
         made: dict[str, Any] = {"name": self.name}
         if self.quoted != self.name:
             made["quote"] = True
-        made["description"] = literal(self.description) or "TODO"
+        made["description"] = without_jinja(self.description) or "TODO"
         return made
 
     def example(self, number: int) -> Any:
@@ -137,12 +138,7 @@ def model_columns(contract: Contract) -> list[Column]:
     ]
 
 
-def literal(text: str) -> str:
-    """Return a text that dbt's Jinja renders to this one: a brace that would open a template is escaped."""
-    return re.sub(r"\{(?=[{%#])", "{{ '{' }}", text)
-
-
-def quoted(name: str) -> str:
+def identifier(name: str) -> str:
     """Return a name as SQL has it: between quotes only where it needs them, as the linter wants it."""
     is_plain = re.fullmatch(r"[a-z_][a-z0-9_$]*", name) and name not in _RESERVED
-    return name if is_plain else '"' + name.replace('"', '""') + '"'
+    return name if is_plain else quoted(name)

@@ -15,7 +15,8 @@ from typing import Any
 from include import settings
 from include.contracts import Contract, dbt_sources, holds_personal, read_contracts
 from include.errors import FinalError
-from include.transform.columns import Column, literal, model_columns, quoted
+from include.names import without_jinja
+from include.transform.columns import Column, identifier, model_columns
 from include.transform.model_yaml import Line, Row, dump
 
 
@@ -138,7 +139,7 @@ def draft_staging(contract: Contract, project: Path) -> dict[Path, str]:
     text = STAGING.substitute(
         raw=repr(settings.RAW_PREFIX + contract.source),
         table=repr(contract.dbt_name),
-        newest=NEWEST.substitute(key=", ".join(repr(quoted(column)) for column in contract.key))
+        newest=NEWEST.substitute(key=", ".join(repr(identifier(column)) for column in contract.key))
         if contract.is_landed
         else "",
         columns=_select([column.renamed for column in columns]),
@@ -162,7 +163,7 @@ def draft_mart(contract: Contract, name: str, domain: str, project: Path) -> dic
     columns = [column for column in _columns(contract) if not holds_personal(column.spec)]
     grain = _grain(contract, columns)
     rows = staging_name(contract).removeprefix(f"stg_{contract.source}__")
-    if quoted(rows) != rows or rows == "final":
+    if identifier(rows) != rows or rows == "final":
         rows = f"{contract.source}_{rows}"
     shown = grain.key if grain.is_counted else columns
     selected = [column.selected for column in shown]
@@ -231,7 +232,7 @@ def _listed(columns: list[Column]) -> str:
 
 def _staging_description(contract: Contract, key: list[Column]) -> str:
     state = "as the newest landed version has it" if contract.is_landed else "as the application has it"
-    sentences = [f"One row per {_listed(key)} of {contract.name}, {state}.", literal(contract.description)]
+    sentences = [f"One row per {_listed(key)} of {contract.name}, {state}.", without_jinja(contract.description)]
     sentences += ["Holds personal values."] if any(holds_personal(column.spec) for column in contract.columns) else []
     return " ".join(filter(None, sentences))
 

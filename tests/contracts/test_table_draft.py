@@ -11,7 +11,8 @@ import yaml
 from include.contracts import read_contract, read_contracts, source_tables, table_draft
 from include.contracts.catalog import reading
 from include.contracts.check import check_file
-from include.contracts.names import free_names, qualified
+from include.contracts.names import free_names
+from include.names import qualified
 from include.postgres import StatementRefusedError
 from include.transfer.model import TableName
 from tests.contracts.conftest import Application

@@ -231,7 +231,10 @@ def test_personal_values_reach_no_log(stack: Stack, first_run: subprocess.Comple
         rows = connection.execute("select email, phone_number, address from retail.customers").fetchall()
     values = {value for row in rows for value in row if value}
     assert len(values) > 100
-    for log in (stack.folder / "logs").rglob("*.log"):
+    of_airflow = list((stack.folder / "logs").rglob("*.log"))
+    of_databases = list((stack.folder / "databases").rglob("server.log"))
+    assert len(of_airflow) > 20 and len(of_databases) == 3, "there are logs to look into"
+    for log in (*of_airflow, *of_databases):
         text = log.read_text(errors="replace")
         assert not [value for value in values if value in text], log
 

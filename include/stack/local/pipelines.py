@@ -74,7 +74,7 @@ def summary(stages: list[Stage]) -> str:
             "",
             f"seconds  {times}  total {sum(stage.seconds for stage in stages):.0f} s",
             "",
-            f"Airflow UI  {airflow.UI_URL}",
+            f"Airflow UI  {lifecycle.ui().removeprefix('UI on ')}",
             f"dbt docs    `make docs` serves them on http://localhost:{settings.DOCS_PORT}",
             f"source      psql {shlex.quote(_shown('source_db'))}",
             f"target      psql {shlex.quote(_shown('target_db'))}",

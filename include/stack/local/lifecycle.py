@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import shutil
 import sys
 import time
@@ -18,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import psutil
+from psycopg.conninfo import conninfo_to_dict
 
 from include import settings
 from include.errors import FinalError
@@ -164,6 +166,7 @@ def start() -> None:
         if all(part.process() and not part.has_old_settings() for part in parts) and _is_healthy(api):
             start_databases(needed_servers())
             _ensure_pool(api)
+            _ensure_connections(api)
             say(f"stack: runs already, {ui()}")
             return
         if any(part.has_old_settings() for part in parts):
@@ -187,6 +190,7 @@ def start() -> None:
             airflow.start()
             wait_for(lambda: _is_healthy(api), 180, "Airflow's health")
             _ensure_pool(api)
+            _ensure_connections(api)
         except BaseException:
             say("the start failed: ending what it had begun")
             for part in parts:
@@ -300,6 +304,33 @@ def _ensure_pool(api: Api) -> None:
         api.post("/pools", {**pool, "include_deferred": False})
     elif pools["transfer"] != slots:
         api.patch("/pools/transfer", {**pool, "include_deferred": False})
+
+
+def _ensure_connections(api: Api) -> None:
+    """Show source_db and target_db on the UI's page of connections.
+
+    Without their passwords: Airflow takes the whole connection from the environment, so a second copy of a password in
+    Airflow's database would be of no use, and could be stale or stolen.
+    """
+    rows = {row["connection_id"]: row for row in api.all("/connections", "connections")}
+    for name in ("source_db", "target_db"):
+        parts = conninfo_to_dict(settings.connection_uri(name))
+        port = str(parts.pop("port", ""))
+        wanted = {
+            "connection_id": name,
+            "conn_type": "postgres",
+            "description": f"To look at. What counts is the environment variable AIRFLOW_CONN_{name.upper()}: it alone "
+            "holds the password, and a change made here has no effect.",
+            "host": parts.pop("host", None),
+            "port": int(port) if port.isdecimal() else None,
+            "login": parts.pop("user", None),
+            "schema": parts.pop("dbname", None),
+            "extra": json.dumps({key: value for key, value in parts.items() if not key.endswith("password")}),
+        }
+        if name not in rows:
+            api.post("/connections", wanted)
+        elif any(rows[name][key] != value for key, value in wanted.items()):
+            api.patch(f"/connections/{name}", wanted)
 
 
 def _stop_databases(names: list[str]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from include import settings
@@ -138,6 +139,32 @@ except ApiError as error:
 """
     said = ui.run(code)
     assert said.startswith("Airflow refuses the password of ann in ") and "`make start`" in said
+
+
+def test_connections_are_shown_without_their_passwords(ui: Ui) -> None:
+    code = "from include.stack.local import lifecycle; lifecycle._ensure_connections(lifecycle.Api())"
+    token = ui.log_in("ann", ui.passwords()["ann"]).json()["access_token"]
+
+    def shown(name: str) -> dict[str, Any]:
+        return dict(ui.ask(f"/connections/{name}", token).json())
+
+    ui.run(code, SOURCE_DB_PORT="6001")
+    source, target = shown("source_db"), shown("target_db")
+    assert (source["conn_type"], source["host"], source["port"]) == ("postgres", "127.0.0.1", 6001)
+    assert (source["login"], source["schema"], source["password"]) == ("source_db", "source_db", None)
+    assert "AIRFLOW_CONN_SOURCE_DB" in source["description"] and "AIRFLOW_CONN_TARGET_DB" in target["description"]
+    theirs = {**target, "host": "elsewhere", "extra": '{"sslmode": "disable"}'}
+    assert ui.ask("/connections/target_db", token, "PATCH", json=theirs).status_code == 200
+    own = "postgresql://me:s3cr3t@db.example.com/shop?sslmode=require&sslpassword=s3cr3t"
+    ui.run(code, AIRFLOW_CONN_SOURCE_DB=own)
+    assert shown("target_db") == target, "what counts is the environment, so the page says what that says"
+    source = shown("source_db")
+    assert (source["host"], source["port"], source["login"], source["schema"]) == ("db.example.com", None, "me", "shop")
+    assert json.loads(source["extra"]) == {"sslmode": "require"}
+    uri = f"postgresql://postgres:postgres@127.0.0.1:{ui.database_port}/airflow"
+    with psycopg.connect(uri) as connection:
+        rows = connection.execute("select conn_id, password, is_encrypted from connection order by 1").fetchall()
+    assert rows == [("source_db", None, False), ("target_db", None, False)]
 
 
 def test_passwords_stay_and_a_changed_one_ends_old_tokens(ui: Ui) -> None:

@@ -1,7 +1,7 @@
 # The commands of the README. `make run` and `make test` do everything from a fresh clone; the others are their parts.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help env run start stop restart status databases docs test astro-ports test-containers test-adoption lint bench lock clean
+.PHONY: help env run start stop restart status psql databases docs test astro-ports test-containers test-adoption lint bench lock clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -29,6 +29,9 @@ restart: stop start ## stop, then start
 
 status: env ## say what runs, what has landed, what was transferred and what the marts hold
 	@$(WAREHOUSE) status
+
+psql: env ## open psql on target_db; `make psql DB=source` or DB=airflow on another
+	@$(WAREHOUSE) stack psql $(or $(DB),target)
 
 databases: env ## start the embedded source and target Postgres alone
 	@$(WAREHOUSE) stack databases

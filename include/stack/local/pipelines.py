@@ -78,6 +78,7 @@ def summary(stages: list[Stage]) -> str:
             f"dbt docs    `make docs` serves them on http://localhost:{settings.DOCS_PORT}",
             f"source      psql {shlex.quote(_shown('source_db'))}",
             f"target      psql {shlex.quote(_shown('target_db'))}",
+            "            `make psql` opens the target with the stack's own psql, `make psql DB=source` the source",
             "",
             "The stack stays up: `make status` says what runs, `make stop` ends it.",
         ]

@@ -36,7 +36,7 @@ psql: env ## open psql on target_db; `make psql DB=source` or DB=airflow on anot
 databases: env ## start the embedded source and target Postgres alone
 	@$(WAREHOUSE) stack databases
 
-docs: env ## make the dbt docs and serve them on http://localhost:8585
+docs: env ## make the dbt docs, serve them and say where: on DBT_DOCS_PORT
 	@$(WAREHOUSE) docs
 
 test: ## linters and every test, the end-to-end one included
@@ -68,7 +68,7 @@ lint: ## ruff, mypy, sqlfluff, and that imports keep to the layers and are decla
 
 lock: ## pin what is declared and not pinned yet; `make lock UPGRADE=--upgrade` pins everything anew
 	@$(ENVIRONMENT) tests/requirements.txt
-	@uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header $(UPGRADE) \
+	@sh include/stack/local/uv.sh $(PYTHON) uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header $(UPGRADE) \
 		tests/requirements.txt --output-file include/stack/local/constraints.txt
 
 clean: ## remove what was made: environment, databases, demo files, logs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,6 @@ import pytest
 from include import settings
 from include.errors import SettingError
 from include.stack.local import airflow, lifecycle
-from include.stack.local.postgres import free_port
 
 MAIL = "AIRFLOW__SMTP__SMTP_HOST"
 
@@ -90,21 +90,21 @@ def test_what_the_stack_needs_wins_and_is_named(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_start_tells_which_variables_do_not_count(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "include", "stack", "start"],
-        cwd=settings.PROJECT,
-        env={
-            **{name: value for name, value in os.environ.items() if name != "AIRFLOW_HOME"},
-            "LOCAL_ROOT": str(tmp_path / "stack"),
-            "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
-            MAIL: "here",
-            "LANDING_ROOT": str(tmp_path / "absent"),  # ends the start before anything runs
-            "AIRFLOW_UI_PORT": str(free_port()),
-        },
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
+    with socket.create_server(("127.0.0.1", 0)) as holder:  # of the UI's port, which ends the start early
+        done = subprocess.run(
+            [sys.executable, "-m", "include", "stack", "start"],
+            cwd=settings.PROJECT,
+            env={
+                **{name: value for name, value in os.environ.items() if name != "AIRFLOW_HOME"},
+                "LOCAL_ROOT": str(tmp_path / "stack"),
+                "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+                MAIL: "here",
+                "AIRFLOW_UI_PORT": str(holder.getsockname()[1]),
+            },
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 1 and "meant for the Airflow UI, is taken" in done.stderr
     lines = [line for line in done.stderr.splitlines() if "do not count" in line]
     assert lines == ["set by the stack itself, so your values do not count: AIRFLOW__CORE__EXECUTOR"]
 

@@ -141,6 +141,14 @@ except ApiError as error:
     assert said.startswith("Airflow refuses the password of ann in ") and "`make start`" in said
 
 
+def test_pool_of_the_transfer_follows_its_setting(ui: Ui) -> None:
+    code = "from include.stack.local import lifecycle; lifecycle._ensure_pool(lifecycle.Api())"
+    token = ui.log_in("ann", ui.passwords()["ann"]).json()["access_token"]
+    for slots in ("3", "5", "5"):
+        ui.run(code, TRANSFER_POOL_SLOTS=slots)
+        assert ui.ask("/pools/transfer", token).json()["slots"] == int(slots)
+
+
 def test_connections_are_shown_without_their_passwords(ui: Ui) -> None:
     code = "from include.stack.local import lifecycle; lifecycle._ensure_connections(lifecycle.Api())"
     token = ui.log_in("ann", ui.passwords()["ann"]).json()["access_token"]

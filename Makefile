@@ -1,7 +1,7 @@
 # The commands of the README. `make run` and `make test` do everything from a fresh clone; the others are their parts.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help env run start stop restart status databases docs test astro-ports test-containers test-adoption lint bench lock clean
+.PHONY: help env run start stop restart status psql databases docs test astro-ports test-containers test-adoption lint bench lock clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -30,10 +30,13 @@ restart: stop start ## stop, then start
 status: env ## say what runs, what has landed, what was transferred and what the marts hold
 	@$(WAREHOUSE) status
 
+psql: env ## open psql on target_db; `make psql DB=source` or DB=airflow on another
+	@$(WAREHOUSE) stack psql $(or $(DB),target)
+
 databases: env ## start the embedded source and target Postgres alone
 	@$(WAREHOUSE) stack databases
 
-docs: env ## make the dbt docs and serve them on http://localhost:8585
+docs: env ## make the dbt docs, serve them and say where: on DBT_DOCS_PORT
 	@$(WAREHOUSE) docs
 
 test: ## linters and every test, the end-to-end one included
@@ -65,7 +68,7 @@ lint: ## ruff, mypy, sqlfluff, and that imports keep to the layers and are decla
 
 lock: ## pin what is declared and not pinned yet; `make lock UPGRADE=--upgrade` pins everything anew
 	@$(ENVIRONMENT) tests/requirements.txt
-	@uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header $(UPGRADE) \
+	@sh include/stack/local/uv.sh $(PYTHON) uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header $(UPGRADE) \
 		tests/requirements.txt --output-file include/stack/local/constraints.txt
 
 clean: ## remove what was made: environment, databases, demo files, logs

@@ -46,16 +46,16 @@ def table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
 class Progress:
     """One line that says how far a job is: rewritten in place on a terminal, and a line of its own in a log.
 
-    In a log a line appears only when it says something new, and at most every `every` seconds. Use it in a `with`
-    block: the terminal's line goes when the block ends.
+    In a log a line appears only when it says something new, or the same still after `again` seconds, and at most every
+    `every` seconds. Use it in a `with` block: the terminal's line goes when the block ends.
     """
 
-    def __init__(self, *, every: float = 0.0, stream: TextIO | None = None) -> None:
+    def __init__(self, *, every: float = 0.0, again: float = float("inf"), stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._console = Console(file=self._stream, highlight=False)
         self._status: Status | None = None
         self._began = time.monotonic()
-        self._every, self._printed_at, self._last = every, float("-inf"), ""
+        self._every, self._again, self._printed_at, self._last = every, again, float("-inf"), ""
 
     def __enter__(self) -> Self:
         return self
@@ -67,12 +67,12 @@ class Progress:
 
     def show(self, text: str) -> None:
         """Show how far the job is."""
-        if text == self._last:
-            return
         now = time.monotonic()
+        if text == self._last and now - self._printed_at < self._again:
+            return
         line = Text(f"[{now - self._began:4.0f} s] {text}")
         if self._console.is_terminal:
-            self._last = text
+            self._last, self._printed_at = text, now
             line.truncate(self._console.width - 3, overflow="ellipsis")
             if self._status is None:
                 self._status = self._console.status(line)

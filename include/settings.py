@@ -7,6 +7,7 @@ a test compares them with this module. Values are read once, when this module is
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,11 @@ def read_dotenv(path: Path) -> dict[str, str]:
     pairs = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         name, equals, value = line.strip().removeprefix("export ").partition("=")
+        value = value.strip()
+        if value[:1] in ("'", '"') and value.endswith(value[:1]):
+            value = value[1:-1]
         if equals and not name.startswith("#"):
-            pairs[name.strip()] = value.strip().strip("\"'")
+            pairs[name.strip()] = value
     return pairs
 
 
@@ -38,6 +42,12 @@ _DOTENV = read_dotenv(Path(os.environ.get("DOTENV", PROJECT / ".env")))
 def setting(name: str, default: str) -> str:
     """Return the setting called `name`: the environment's, else .env's, else `default`. Empty counts as unset."""
     return os.environ.get(name) or _DOTENV.get(name) or default
+
+
+def settings_that_begin_with(*prefixes: str) -> dict[str, str]:
+    """Return every setting whose name begins with one of the prefixes, sorted by name; empty ones are left out."""
+    names = sorted(name for name in {*os.environ, *_DOTENV} if name.startswith(prefixes))
+    return {name: value for name in names if (value := setting(name, ""))}
 
 
 def number_setting(name: str, default: int, least: int = 1, most: int | None = None) -> int:
@@ -60,6 +70,17 @@ def choice_setting(name: str, default: str, choices: tuple[str, ...]) -> str:
     if text not in choices:
         raise SettingError(f"{name}: {text!r} is none of {', '.join(choices)}")
     return text
+
+
+def address_setting(name: str, default: str) -> str:
+    """Return an IP address; SettingError names the variable that holds none."""
+    text = setting(name, default)
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise SettingError(
+            f"{name}: {text!r} is no IP address: 127.0.0.1 is for this machine alone, 0.0.0.0 for every address of it"
+        ) from None
 
 
 def list_setting(name: str) -> list[str]:
@@ -113,6 +134,11 @@ AIRFLOW_DB = Server(
 )
 UI_PORT_VARIABLE = "AIRFLOW_UI_PORT"
 UI_PORT = port_setting(UI_PORT_VARIABLE, 5884)
+# Of the stack without Docker: the address that the UI listens on, whether it asks for a login, and its users.
+UI_HOST = address_setting("AIRFLOW_UI_HOST", "127.0.0.1")
+UI_IS_LOCAL = ipaddress.ip_address(UI_HOST).is_loopback
+UI_LOGIN = choice_setting("UI_LOGIN", "off" if UI_IS_LOCAL else "on", ("on", "off")) == "on"
+UI_USERS = list_setting("UI_USERS") or ["admin:admin"]  # name:role
 DOCS_PORT_VARIABLE = "DBT_DOCS_PORT"
 DOCS_PORT = port_setting(DOCS_PORT_VARIABLE, 8585)
 PGADMIN_PORT = port_setting("PGADMIN_PORT", 16543)  # in Docker only

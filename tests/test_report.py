@@ -48,6 +48,16 @@ def test_progress_in_a_log_keeps_its_distance(monkeypatch: pytest.MonkeyPatch) -
     assert [line.split()[-1] for line in log.getvalue().splitlines()] == ["a", "c"]
 
 
+def test_progress_that_stands_still_says_so_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = {"now": 100.0}
+    monkeypatch.setattr(report.time, "monotonic", lambda: clock["now"])
+    log = io.StringIO()
+    with report.Progress(again=10, stream=log) as progress:
+        for clock["now"] in (100.0, 105.0, 109.9, 110.0, 119.0, 121.0):
+            progress.show("a")
+    assert log.getvalue().splitlines() == ["[   0 s] a", "[  10 s] a", "[  21 s] a"]
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -53,6 +53,18 @@ def add_commands(commands: Commands) -> None:
         description="Start the source and target Postgres without Airflow, and make the demo's files and the dbt "
         "manifest: what `astro dev start --standalone` needs.",
     )
+    psql = add_command(
+        group,
+        "psql",
+        _psql,
+        help="open psql on source, target or Airflow's database",
+        description="Open psql on a database of the stack, or on the one of your own that takes its place. "
+        "What follows the name goes to psql.",
+    )
+    psql.add_argument(
+        "database", nargs="?", default="target", choices=("source", "target", "airflow"), help="default: target"
+    )
+    psql.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="psql's own, such as -c 'select 1'")
     clean = add_command(
         group,
         "clean",
@@ -103,6 +115,12 @@ def _databases(args: argparse.Namespace) -> int:
     for server in (settings.SOURCE, settings.TARGET):
         print(f"{server.name}  {server.uri()}")
     return 0
+
+
+def _psql(args: argparse.Namespace) -> int:
+    from include.stack.local import psql
+
+    psql.open_psql(args.database, args.arguments)
 
 
 def _clean(args: argparse.Namespace) -> int:

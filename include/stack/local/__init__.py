@@ -5,5 +5,6 @@ airflow     Airflow's processes and their settings
 api         a client of Airflow's REST API
 lifecycle   start, stop and clean the stack
 overview    what of it runs
+psql        psql on its databases
 pipelines   run every pipeline once
 """

@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ import psutil
 
 from include import settings
 from include.contracts import read_contracts
-from include.errors import FinalError
+from include.errors import FinalError, SettingError
 from include.stack import demo_package
 
 HOME = settings.LOCAL / "airflow"
@@ -54,7 +55,20 @@ PRELOAD = (
     "psycopg",
 )
 MARK = "WAREHOUSE_STACK"  # a variable of every process of a stack; its value is that stack's Airflow home
-UI_URL = f"http://localhost:{settings.UI_PORT}"
+PASSWORDS = HOME / "ui_passwords.json"  # of the UI's users, by name
+_ROLES = ("admin", "op", "user", "viewer")  # of Airflow's SimpleAuthManager
+_OF_AIRFLOW = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_")  # variables that Airflow reads itself
+
+
+def _url(host: str) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.UI_PORT}"
+
+
+# Where the programs of this machine reach the api-server, and where people do. 0.0.0.0 and :: are every address.
+LOCAL_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.UI_HOST, settings.UI_HOST)  # noqa: S104
+LOCAL_URL = _url(LOCAL_HOST)
+_HOSTS = {"127.0.0.1": "localhost", "0.0.0.0": socket.gethostname(), "::": socket.gethostname()}  # noqa: S104
+UI_URL = _url(_HOSTS.get(settings.UI_HOST, settings.UI_HOST))
 
 
 class AirflowError(FinalError):
@@ -62,10 +76,10 @@ class AirflowError(FinalError):
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of every process of the local stack: the shell's, with the stack's own settings on top."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
+    """Return the environment of every process of the local stack: the shell's, with `own_environment` on top."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OF_AIRFLOW)}
     for name in ("NO_PROXY", "no_proxy"):  # tasks call the api-server on this machine
-        kept[name] = ",".join(filter(None, [kept.get(name), "127.0.0.1,localhost"]))
+        kept[name] = ",".join(filter(None, [kept.get(name), *dict.fromkeys(["127.0.0.1", "localhost", LOCAL_HOST])]))
     kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
     return {**kept, **own_environment()}
 
@@ -79,27 +93,33 @@ def settings_digest() -> str:
 
 
 def own_environment() -> dict[str, str]:
-    """Return the variables that the stack sets itself."""
-    keys = _secret_keys()
-    here = f"127.0.0.1:{settings.UI_PORT}"
-    ours = {
-        "AIRFLOW_HOME": str(HOME),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(settings.PROJECT / "dags"),
+    """Return the variables that the stack sets, and those of Airflow that the user has set in the shell or in .env.
+
+    The user's win over the stack's defaults. What the stack needs wins over the user's.
+    """
+    return {
+        **_airflow_defaults(),
+        **settings.settings_that_begin_with(*_OF_AIRFLOW),
+        **_needed_by_the_stack(),
+        **_settings_of_the_project(),
+    }
+
+
+def overridden_variables() -> list[str]:
+    """Return the names of the user's variables of Airflow that do not count, because the stack needs other values."""
+    needed = _needed_by_the_stack()
+    forms = {name + suffix for name in needed for suffix in ("", "_CMD", "_SECRET")}  # Airflow reads all three
+    users = settings.settings_that_begin_with("AIRFLOW__", "AIRFLOW_HOME")
+    return [name for name, value in users.items() if name in forms and needed.get(name) != value]
+
+
+def _airflow_defaults() -> dict[str, str]:
+    """Return settings of Airflow that suit a small machine and this project; a user may want others."""
+    return {
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": str(settings.PARALLELISM),
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{here}/execution/",
-        "AIRFLOW__CORE__FERNET_KEY": keys["fernet"],
-        "AIRFLOW__API__SECRET_KEY": keys["api"],
-        "AIRFLOW__API_AUTH__JWT_SECRET": keys["jwt"],
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": str(settings.UI_PORT),
         "AIRFLOW__API__BASE_URL": UI_URL,
         "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": settings.AIRFLOW_DB.uri().replace("://", "+psycopg2://", 1),
-        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(LOGS / "tasks"),
-        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(LOGS / "dag_files"),
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "15",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
@@ -107,12 +127,46 @@ def own_environment() -> dict[str, str]:
         # Workers are forked from a process that has imported what tasks need. Otherwise each one imports it again.
         "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
         "AIRFLOW__CORE__MP_FORKSERVER_PRELOAD": ",".join(PRELOAD),
-        "AIRFLOW__COSMOS__CACHE_DIR": str(settings.LOCAL / "cosmos"),  # /tmp/cosmos is shared by all users and clones
         "AIRFLOW__COSMOS__DBT_DOCS_PROJECTS": json.dumps(
             {"warehouse": {"dir": str(settings.DBT_DOCS), "index": "index.html", "name": "dbt docs"}}
         ),
         "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
-        "AIRFLOW__COSMOS__ENABLE_WATCHER_RELIABLE_RETRY": "False",
+    }
+
+
+def _needed_by_the_stack() -> dict[str, str]:
+    """Return settings of Airflow without which the stack's parts do not find each other, or lose what they protect."""
+    keys = _secret_keys()
+    passwords = ui_passwords() if settings.UI_LOGIN else {}
+    # Tokens of before must not outlive a change of logins, so their key changes with these.
+    jwt = hashlib.sha256(json.dumps([keys["jwt"], passwords]).encode()).hexdigest() if passwords else keys["jwt"]
+    return {
+        "AIRFLOW_HOME": str(HOME),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(settings.PROJECT / "dags"),
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": str(not settings.UI_LOGIN),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(settings.UI_USERS),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(PASSWORDS),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{LOCAL_URL}/execution/",
+        "AIRFLOW__CORE__FERNET_KEY": keys["fernet"],
+        "AIRFLOW__API__SECRET_KEY": keys["api"],
+        "AIRFLOW__API_AUTH__JWT_SECRET": jwt,
+        "AIRFLOW__API__HOST": settings.UI_HOST,
+        "AIRFLOW__API__PORT": str(settings.UI_PORT),
+        "AIRFLOW__API__SSL_CERT": "",  # tasks reach the api-server by an address that no certificate names
+        "AIRFLOW__API__SSL_KEY": "",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": settings.AIRFLOW_DB.uri().replace("://", "+psycopg2://", 1),
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(LOGS / "tasks"),
+        "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(LOGS / "dag_files"),
+        "AIRFLOW__COSMOS__CACHE_DIR": str(settings.LOCAL / "cosmos"),  # /tmp/cosmos is shared by all users and clones
+        "AIRFLOW__COSMOS__ENABLE_WATCHER_RELIABLE_RETRY": "False",  # include/orchestration decides about retries
+    }
+
+
+def _settings_of_the_project() -> dict[str, str]:
+    """Return what DAGs and tasks of this project read."""
+    ours = {
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "False",
         "AIRFLOW_CONN_SOURCE_DB": settings.connection_uri("source_db"),
         "AIRFLOW_CONN_TARGET_DB": settings.connection_uri("target_db"),
@@ -142,14 +196,50 @@ def _secret_keys() -> dict[str, str]:
     if not path.exists():
         from cryptography.fernet import Fernet
 
-        HOME.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
         keys = {"fernet": Fernet.generate_key().decode(), "api": secrets.token_hex(32), "jwt": secrets.token_hex(32)}
-        unfinished.touch(mode=0o600)
-        unfinished.write_text(json.dumps(keys), encoding="utf-8")
-        unfinished.rename(path)
+        _write_private(path, keys)
     found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     return found
+
+
+def ui_passwords() -> dict[str, str]:
+    """Return the passwords of the UI's users by name, kept in PASSWORDS. A new user gets one. Raises SettingError.
+
+    They are made here and not by Airflow, because it prints those that it makes to the api-server's log.
+    """
+    users = ui_users()
+    try:
+        found = json.loads(PASSWORDS.read_text(encoding="utf-8")) if PASSWORDS.exists() else {}
+        passwords = {name: str(found.get(name) or secrets.token_urlsafe(16)) for name in users}
+    except (ValueError, AttributeError):
+        raise SettingError(
+            f"{PASSWORDS} holds no JSON object of users and passwords: mend it, or remove it and new ones are made"
+        ) from None
+    if passwords.items() - found.items():
+        _write_private(PASSWORDS, {**found, **passwords})
+    return passwords
+
+
+def ui_users() -> dict[str, str]:
+    """Return the role of each user of the UI. Raises SettingError for a UI_USERS that can't be read or has no admin."""
+    pairs = [user.partition(":") for user in settings.UI_USERS]
+    users = {name: role for name, _, role in pairs}
+    if "admin" not in users.values() or len(users) < len(pairs) or "" in users or not set(users.values()) <= {*_ROLES}:
+        raise SettingError(
+            f"UI_USERS: {','.join(settings.UI_USERS)!r} is no list of users such as ann:admin,bob:viewer: each with a "
+            f"name of its own and one of the roles {', '.join(_ROLES)}, and at least one an admin"
+        )
+    return users
+
+
+def _write_private(path: Path, content: dict[str, str]) -> None:
+    """Write a JSON file that only its owner can read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.unlink(missing_ok=True)  # it would keep the rights that it has
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(json.dumps(content), encoding="utf-8")
+    unfinished.rename(path)
 
 
 def migrate() -> None:

@@ -1,4 +1,4 @@
-"""A small client of Airflow's public REST API (v2), for the stack on loopback: health, triggers, states and logs."""
+"""A small client of Airflow's public REST API (v2), for the local stack: health, triggers, states and logs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class ApiError(FinalError):
 
 
 class Api:
-    """A session with the api-server. Every login is an administrator here, so the token costs no password."""
+    """A session with the api-server, as the first admin of the UI's users, or as anybody where no login is asked."""
 
     def __init__(self) -> None:
-        self._client = httpx.Client(base_url=f"http://127.0.0.1:{settings.UI_PORT}", timeout=30, trust_env=False)
+        self._client = httpx.Client(base_url=airflow.LOCAL_URL, timeout=30, trust_env=False)
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON of GET /api/v2<path>."""
@@ -104,8 +104,18 @@ class Api:
         return answer
 
     def _log_in(self) -> None:
-        token = self._client.get("/auth/token").json()["access_token"]
-        self._client.headers["Authorization"] = f"Bearer {token}"
+        if settings.UI_LOGIN:
+            admin = next(name for name, role in airflow.ui_users().items() if role == "admin")
+            login = {"username": admin, "password": airflow.ui_passwords()[admin]}
+            answer = self._client.post("/auth/token", json=login)
+            if answer.status_code == httpx.codes.UNAUTHORIZED:
+                raise ApiError(
+                    f"Airflow refuses the password of {admin} in {airflow.PASSWORDS}: `make start` tells Airflow of a "
+                    "changed one"
+                )
+        else:
+            answer = self._client.get("/auth/token")
+        self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, what: str, pause: float = 0.3) -> None:

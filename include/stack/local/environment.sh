@@ -55,7 +55,7 @@ uv=$(command -v uv || true)
 if ! "$python" -c pass 2>/dev/null || { [ -z "$uv" ] && ! "$python" -m pip --version >/dev/null 2>&1; }; then
     rm -rf "$folder"
     if [ -n "$uv" ]; then
-        "$uv" venv --quiet --python "${base:-3.12}" "$folder"
+        sh include/stack/local/uv.sh "$base" "$uv" venv --quiet --python "${base:-3.12}" "$folder"
     elif [ -n "$base" ]; then
         "$base" -m venv "$folder" || {
             rm -rf "$folder"
@@ -69,7 +69,7 @@ if [ -z "$uv" ] && "$python" -m pip install --quiet --disable-pip-version-check 
     uv=$folder/bin/uv
 fi
 # Bytecode is compiled here once. Otherwise each of Airflow's many processes may have to.
-if [ -z "$uv" ] || ! "$uv" pip install --quiet --compile-bytecode --python "$python" --editable . \
+if [ -z "$uv" ] || ! sh include/stack/local/uv.sh "$python" "$uv" pip install --quiet --compile-bytecode --python "$python" --editable . \
     --requirement "$requirements" --constraint "$constraints"; then
     echo "environment: uv can't be had or can't install here, so pip does, which takes longer" >&2
     "$python" -m pip install --quiet --disable-pip-version-check --editable . \

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import shutil
 import sys
 import time
@@ -18,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import psutil
+from psycopg.conninfo import conninfo_to_dict
 
 from include import settings
 from include.errors import FinalError
@@ -152,21 +154,26 @@ def prepare_demo() -> None:
 
 def start() -> None:
     """Start the whole stack and return when it is healthy. A start that fails ends what it has begun."""
+    _check_ui()
     with locked():
         mark_as_own()
         began = time.monotonic()
+        overridden = airflow.overridden_variables()
+        if overridden:
+            say(f"set by the stack itself, so your values do not count: {', '.join(overridden)}")
         parts = [airflow.Component(name) for name in airflow.COMPONENTS]
         api = Api()
         if all(part.process() and not part.has_old_settings() for part in parts) and _is_healthy(api):
             start_databases(needed_servers())
             _ensure_pool(api)
-            say(f"stack: runs already, UI on {airflow.UI_URL}")
+            _ensure_connections(api)
+            say(f"stack: runs already, {ui()}")
             return
         if any(part.has_old_settings() for part in parts):
             say("stack: runs with other settings or older code of include/orchestration: restarting Airflow")
             airflow.stop()
         if not airflow.Component("api-server").process():
-            require_free_port(settings.UI_PORT, settings.UI_PORT_VARIABLE, "the Airflow UI")
+            require_free_port(settings.UI_PORT, settings.UI_PORT_VARIABLE, "the Airflow UI", settings.UI_HOST)
         demo = demo_package()
         if demo and any(not airflow.Component(name).process() for name in demo.programs()):
             require_free_port(demo.PORT, demo.PORT_VARIABLE, "the demo's web server")
@@ -183,6 +190,7 @@ def start() -> None:
             airflow.start()
             wait_for(lambda: _is_healthy(api), 180, "Airflow's health")
             _ensure_pool(api)
+            _ensure_connections(api)
         except BaseException:
             say("the start failed: ending what it had begun")
             for part in parts:
@@ -190,7 +198,7 @@ def start() -> None:
                     part.stop()
             _stop_databases(started)
             raise
-        say(f"Airflow: healthy after {time.monotonic() - began:.0f} s, UI on {airflow.UI_URL}")
+        say(f"Airflow: healthy after {time.monotonic() - began:.0f} s, {ui()}")
 
 
 def stop() -> None:
@@ -237,9 +245,17 @@ def mark_as_own() -> None:
     (settings.LOCAL / _OWN).touch()
 
 
-def require_free_port(port: int, variable: str, what: str) -> None:
+def ui() -> str:
+    """Return where the UI is and, where it asks for a login, where the passwords are."""
+    place = f"UI on {airflow.UI_URL}"
+    if not settings.UI_LOGIN:
+        return place
+    return f"{place}; the passwords of its users ({', '.join(airflow.ui_users())}) are in {airflow.PASSWORDS}"
+
+
+def require_free_port(port: int, variable: str, what: str, address: str = "127.0.0.1") -> None:
     """Raise StackError where a port is taken. It names the holder, and the variable that sets another port."""
-    if port_is_free(port):
+    if port_is_free(port, address):
         return
     holders = []
     for process in psutil.process_iter():  # each by itself, because looking into another user's process is an error
@@ -250,6 +266,20 @@ def require_free_port(port: int, variable: str, what: str) -> None:
         f"port {port}, meant for {what}, is taken{' by ' + ', '.join(holders) if holders else ''}: "
         f"stop that, or choose another with {variable}=<port>"
     )
+
+
+def _check_ui() -> None:
+    """Raise StackError for a UI that others could reach without a login, or that has no address of this machine."""
+    if not settings.UI_IS_LOCAL and not settings.UI_LOGIN:
+        raise StackError(
+            f"AIRFLOW_UI_HOST={settings.UI_HOST} with UI_LOGIN=off would make everybody who reaches this machine an "
+            "administrator: leave UI_LOGIN out, or the UI on 127.0.0.1"
+        )
+    if not port_is_free(0, settings.UI_HOST):  # port 0 is any free one
+        raise StackError(
+            f"AIRFLOW_UI_HOST={settings.UI_HOST} is no address of this machine: name one of its own, "
+            "127.0.0.1 for this machine alone, or 0.0.0.0 for all of them"
+        )
 
 
 def _is_healthy(api: Api) -> bool:
@@ -274,6 +304,33 @@ def _ensure_pool(api: Api) -> None:
         api.post("/pools", {**pool, "include_deferred": False})
     elif pools["transfer"] != slots:
         api.patch("/pools/transfer", {**pool, "include_deferred": False})
+
+
+def _ensure_connections(api: Api) -> None:
+    """Show source_db and target_db on the UI's page of connections.
+
+    Without their passwords: Airflow takes the whole connection from the environment, so a second copy of a password in
+    Airflow's database would be of no use, and could be stale or stolen.
+    """
+    rows = {row["connection_id"]: row for row in api.all("/connections", "connections")}
+    for name in ("source_db", "target_db"):
+        parts = conninfo_to_dict(settings.connection_uri(name))
+        port = str(parts.pop("port", ""))
+        wanted = {
+            "connection_id": name,
+            "conn_type": "postgres",
+            "description": f"To look at. What counts is the environment variable AIRFLOW_CONN_{name.upper()}: it alone "
+            "holds the password, and a change made here has no effect.",
+            "host": parts.pop("host", None),
+            "port": int(port) if port.isdecimal() else None,
+            "login": parts.pop("user", None),
+            "schema": parts.pop("dbname", None),
+            "extra": json.dumps({key: value for key, value in parts.items() if not key.endswith("password")}),
+        }
+        if name not in rows:
+            api.post("/connections", wanted)
+        elif any(rows[name][key] != value for key, value in wanted.items()):
+            api.patch(f"/connections/{name}", wanted)
 
 
 def _stop_databases(names: list[str]) -> None:

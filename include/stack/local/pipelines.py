@@ -42,7 +42,7 @@ def run() -> list[Stage]:
     api = Api()
     dags = [landing_dag_id(c) for c in read_contracts() if c.is_landed]
     since = datetime.now(UTC)
-    with Progress() as progress:
+    with Progress(again=10) as progress:
         wait_for(
             lambda: _are_parsed(api, [*dags, "warehouse"], since, progress), 120, "Airflow's reading of the DAG files"
         )
@@ -53,7 +53,7 @@ def run() -> list[Stage]:
         _follow(api, runs, since, progress, "landing")
         stages.append(Stage("landing", time.monotonic() - before))
         before = time.monotonic()
-        warehouse = {"warehouse": _warehouse_run(api, since, runs)}
+        warehouse = {"warehouse": _warehouse_run(api, since, runs, progress)}
         _follow(api, warehouse, since, progress, "warehouse")
         took = time.monotonic() - before
     tasks = api.task_instances("warehouse", warehouse["warehouse"])
@@ -74,10 +74,11 @@ def summary(stages: list[Stage]) -> str:
             "",
             f"seconds  {times}  total {sum(stage.seconds for stage in stages):.0f} s",
             "",
-            f"Airflow UI  {airflow.UI_URL}",
+            f"Airflow UI  {lifecycle.ui().removeprefix('UI on ')}",
             f"dbt docs    `make docs` serves them on http://localhost:{settings.DOCS_PORT}",
             f"source      psql {shlex.quote(_shown('source_db'))}",
             f"target      psql {shlex.quote(_shown('target_db'))}",
+            "            `make psql` opens the target with the stack's own psql, `make psql DB=source` the source",
             "",
             "The stack stays up: `make status` says what runs, `make stop` ends it.",
         ]
@@ -111,7 +112,10 @@ def _are_parsed(api: Api, dag_ids: list[str], since: datetime, progress: Progres
     old = _old_import_errors(api, since)
     if old:
         progress.show(f"waiting until Airflow reads {', '.join(old)} again, which it could not import before")
-    return not old and {dag["dag_id"] for dag in api.all("/dags", "dags", exclude_stale=True)}.issuperset(dag_ids)
+    missing = sorted({*dag_ids} - {dag["dag_id"] for dag in api.all("/dags", "dags", exclude_stale=True)})
+    if missing and not old:
+        progress.show(f"waiting until Airflow has read the files of {_some(missing)}")
+    return not old and not missing
 
 
 def _trigger(api: Api, dag_id: str) -> str:
@@ -119,7 +123,7 @@ def _trigger(api: Api, dag_id: str) -> str:
     return run_id
 
 
-def _warehouse_run(api: Api, since: datetime, landed: dict[str, str]) -> str:
+def _warehouse_run(api: Api, since: datetime, landed: dict[str, str], progress: Progress) -> str:
     """Return the id of the warehouse run that takes the rows of these landing runs.
 
     Where they loaded no row, no asset starts a run, so this starts one. Otherwise it is the run that their assets
@@ -135,6 +139,8 @@ def _warehouse_run(api: Api, since: datetime, landed: dict[str, str]) -> str:
 
     def has_started() -> bool:
         found = events()
+        datasets = sorted({event["source_dag_id"] for event in found})
+        progress.show(f"waiting until Airflow starts the warehouse for the rows of {_some(datasets)}")
         last = max(datetime.fromisoformat(event["timestamp"]) for event in found)
         started[:] = [run["run_id"] for event in found for run in event["created_dagruns"]]
         started.extend(
@@ -159,15 +165,33 @@ def _follow(api: Api, runs: dict[str, str], since: datetime, progress: Progress,
                 states[dag_id] = api.get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
         tasks = [task for dag_id, run_id in runs.items() for task in api.task_instances(dag_id, run_id)]
         done = sum(task["state"] in ("success", "skipped", "failed", "upstream_failed") for task in tasks)
-        active = sorted({_name(task) for task in tasks if task["state"] in ("running", "up_for_retry")})
-        now = f"; now {', '.join(active[:4])}" if active else "; queued" if "queued" in states.values() else ""
-        progress.show(f"{what}: {done} of {len(tasks)} tasks done{now}")
+        progress.show(f"{what}: {done} of {len(tasks)} tasks done{_still_to_come(tasks, states)}")
         return all(state in _FINISHED for state in states.values())
 
     wait_for(have_finished, settings.RUN_TIMEOUT, f"the end of {what}", pause=0.7)
     failed = [dag_id for dag_id, state in states.items() if state == "failed"]
     if failed:
         raise PipelineError("\n\n".join(_failure(api, dag_id, runs[dag_id]) for dag_id in failed))
+
+
+def _still_to_come(tasks: list[dict[str, Any]], states: dict[str, str]) -> str:
+    """Return what a wait is for: the tasks that run, else those that come next, else the runs that have not begun."""
+
+    def names(*wanted: str | None) -> list[str]:
+        found = (task for task in tasks if task["state"] in wanted)
+        return sorted({f"{task['dag_id']} {_name(task)}" if len(states) > 1 else _name(task) for task in found})
+
+    running = names("running", "up_for_retry")
+    if running:
+        return f"; now {_some(running)}"
+    waiting = names("queued", "scheduled", "deferred", "restarting", "up_for_reschedule") or names(None)
+    waiting = waiting or sorted(dag_id for dag_id, state in states.items() if state not in _FINISHED)
+    return f"; waiting for {_some(waiting)}" if waiting else ""
+
+
+def _some(names: list[str]) -> str:
+    """Return the first names of a list, and how many more there are."""
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def _failure(api: Api, dag_id: str, run_id: str) -> str:

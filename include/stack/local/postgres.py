@@ -45,12 +45,12 @@ def programs(major: int) -> Path:
     return Path(spec.submodule_search_locations[0]) / _FOLDER_OF_MAJOR[major] / "bin"
 
 
-def port_is_free(port: int) -> bool:
-    """Return whether a server could listen on this port of 127.0.0.1 now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+def port_is_free(port: int, address: str = "127.0.0.1") -> bool:
+    """Return whether a server could listen on this port of an address of this machine now."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((address, port))
         except OSError:
             return False
     return True

@@ -65,7 +65,8 @@ def test_airflow_has_the_same_settings_with_docker_and_without() -> None:
     def choices(environment: Mapping[str, str]) -> dict[str, str]:
         # Not compared: paths, secrets, the number of tasks that the machine can take, and what the CLI decides.
         own = re.compile(
-            r"__(CORE__(DAGS_FOLDER|FERNET_KEY|PARALLELISM)|API__(HOST|SECRET_KEY)|API_AUTH__|LOGGING__|COSMOS__CACHE_DIR)"
+            r"__(CORE__(DAGS_FOLDER|FERNET_KEY|PARALLELISM|AUTH_MANAGER|SIMPLE_AUTH_MANAGER)|API__(HOST|SECRET_KEY|SSL)|"
+            r"API_AUTH__|LOGGING__|COSMOS__CACHE_DIR)"
         )
         of_the_cli = astro_cli()["services"]["scheduler"]["environment"].keys() - {"AIRFLOW__API__BASE_URL"}
         return {

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from include.stack.local import airflow
+from include.stack.local import airflow, pipelines
 from include.stack.local.api import Api, ApiError, wait_for
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -84,3 +84,40 @@ def test_wait_ends_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(airflow, "dead_component", lambda: None)
     with pytest.raises(ApiError, match="health: not within 0 s"):
         wait_for(lambda: False, 0.01, "health", pause=0.01)
+
+
+def test_failed_task_is_named_with_its_own_error() -> None:
+    tasks = [
+        {"task_id": "plan_transfer", "state": "success", "map_index": -1, "try_number": 1},
+        {
+            "task_id": "transfer_table",
+            "state": "failed",
+            "map_index": 3,
+            "try_number": 2,
+            "rendered_map_index": "app.x",
+        },
+    ]
+    log = [
+        {"level": "info", "event": "moving"},
+        {
+            "level": "error",
+            "event": "Task failed",
+            "error_detail": [{"exc_type": "TransferError", "exc_value": "app.x: no"}],
+        },
+    ]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/taskInstances"):
+            found = [task | {"dag_id": "warehouse", "dag_run_id": "r"} for task in tasks]
+            return httpx.Response(200, json={"task_instances": found, "total_entries": 2})
+        assert request.url.path.endswith("/taskInstances/transfer_table/logs/2")
+        assert request.url.params["map_index"] == "3"
+        return httpx.Response(200, json={"content": log})
+
+    client, _ = api(answer)
+    assert pipelines._failure(client, "warehouse", "r").splitlines() == [
+        f"warehouse failed ({airflow.UI_URL}/dags/warehouse/runs/r)",
+        "  task transfer_table[app.x]:",
+        "    TransferError: app.x: no",
+        "    Task failed",
+    ]

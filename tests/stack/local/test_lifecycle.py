@@ -19,6 +19,7 @@ from include import settings
 from include.report import Progress
 from include.stack.local import airflow, lifecycle, pipelines
 from include.stack.local.api import Api
+from include.stack.local.postgres import free_port
 from include.transform import project
 
 
@@ -121,11 +122,11 @@ def test_old_import_error_is_waited_for_and_a_new_one_fails_the_run() -> None:
         )
 
 
-def _local(verb: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def _local(verb: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "include", "stack", verb],
         cwd=settings.PROJECT,
-        env={**os.environ, "LOCAL_ROOT": str(folder)},
+        env={**os.environ, **more, "LOCAL_ROOT": str(folder)},
         capture_output=True,
         text=True,
     )
@@ -181,3 +182,77 @@ def test_summary_shows_the_password_of_the_demo_alone(
     monkeypatch.setenv("AIRFLOW_CONN_SOURCE_DB", uri)
     said = pipelines._shown("source_db")
     assert said.startswith(shown or uri) and "secret" not in said
+
+
+@pytest.mark.parametrize("place", ["absent", "file"])
+def test_landing_root_that_is_no_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    (tmp_path / "file").touch()
+    landing_root(monkeypatch, tmp_path, str(tmp_path / place))
+    with pytest.raises(lifecycle.StackError, match=f"LANDING_ROOT={tmp_path / place} is no folder: make it"):
+        lifecycle._check_landing_root()
+    for good in (str(tmp_path), "s3://bucket/landing"):
+        landing_root(monkeypatch, tmp_path, good)
+        lifecycle._check_landing_root()
+
+
+def landing_root(monkeypatch: pytest.MonkeyPatch, local: Path, root: str) -> None:
+    """As settings.py reads LANDING_ROOT, for a stack whose source is its own."""
+    monkeypatch.setattr(settings, "LOCAL", local)
+    monkeypatch.setattr(settings, "LANDING_ROOT", root or str(local / "landing"))
+    monkeypatch.setattr(settings, "MAKES_DEMO_DATA", not root)
+    monkeypatch.setenv("LANDING_ROOT", root)
+
+
+def test_made_up_rows_never_mix_with_real_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    landing_root(monkeypatch, tmp_path, "")
+    lifecycle._check_landing_root()
+    landing_root(monkeypatch, tmp_path, str(tmp_path))
+    lifecycle._check_landing_root()
+    landing_root(monkeypatch, tmp_path, "")
+    with pytest.raises(lifecycle.StackError, match=f"has landed the files of {tmp_path}: name that folder again"):
+        lifecycle._check_landing_root()
+    monkeypatch.setattr(settings, "MAKES_DEMO_DATA", False)  # without the demo nothing is made up
+    lifecycle._check_landing_root()
+
+
+def test_start_checks_the_landing_root(tmp_path: Path) -> None:
+    """Before it starts anything."""
+    ports = {f"{name}_PORT": str(free_port()) for name in ("SOURCE_DB", "TARGET_DB", "AIRFLOW_DB", "AIRFLOW_UI")}
+    done = _local("start", tmp_path, LANDING_ROOT=str(tmp_path / "absent"), **ports)
+    _local("stop", tmp_path, **ports)
+    assert done.returncode == 1 and "is no folder" in done.stderr
+    assert not (tmp_path / "databases").exists()
+
+
+def test_two_starts_of_one_clone_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "LOCAL", tmp_path)
+    with lifecycle.locked():
+        second = subprocess.Popen(
+            [sys.executable, "-m", "include", "stack", "stop"],
+            cwd=settings.PROJECT,
+            env={**os.environ, "LOCAL_ROOT": str(tmp_path)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert second.stderr
+        assert second.stderr.readline() == "another start or stop of this clone is under way: waiting for it\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.wait(1)
+    assert second.wait(30) == 0
+    assert second.stderr.read() == "stack: stopped\n"
+
+
+@pytest.mark.parametrize(
+    ("replaced", "needed"),
+    [
+        ((), ("airflow", "source", "target")),
+        (("SOURCE",), ("airflow", "target")),
+        (("SOURCE", "TARGET"), ("airflow",)),
+    ],
+)
+def test_no_server_is_started_in_place_of_an_own_connection(
+    monkeypatch: pytest.MonkeyPatch, replaced: tuple[str, ...], needed: tuple[str, ...]
+) -> None:
+    for name in replaced:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}_DB", "postgresql://me@db.example.com/shop")
+    assert lifecycle.needed_servers() == needed

@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -41,6 +42,63 @@ def rights(server: PostgresServer) -> int:
 
 def is_closed(*folders: Path) -> bool:
     return any(not above.stat().st_mode & 0o001 for folder in folders for above in folder.parents)
+
+
+def test_server_listens_on_loopback_alone(source_server: PostgresServer) -> None:
+    process = psutil.Process(source_server.pid())
+    listening = {c.laddr for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    assert listening == {("127.0.0.1", source_server.port)}
+    assert not [c for c in process.net_connections("unix") if c.laddr]
+
+
+def test_data_of_another_major_version_is_refused_with_the_next_step(tmp_path: Path) -> None:
+    old = PostgresServer(tmp_path / "server", free_port(), major=16)
+    new = PostgresServer(old.folder, old.port, major=18)
+    try:
+        old.start()
+        old.stop()
+        with pytest.raises(PostgresError, match="was made by PostgreSQL 16, this project now runs 18: .*`make clean`"):
+            new.start()
+        old.start()  # the data are as they were
+    finally:
+        old.destroy()
+
+
+def test_password_of_the_superuser_is_its_owners_alone(tmp_path: Path) -> None:
+    server = PostgresServer(tmp_path / "server", free_port())
+    try:
+        server.start()
+        kept = server.folder / "superuser"
+        assert kept.stat().st_mode & 0o777 == 0o600 and server.data.stat().st_mode & 0o077 == 0
+        assert kept.read_text() == server.superuser_password and len(server.superuser_password) >= 16
+        again = PostgresServer(server.folder, server.port)
+        psycopg.connect(again.uri()).close()
+    finally:
+        server.destroy()
+
+
+def test_initdb_that_was_cut_short_is_begun_anew(tmp_path: Path) -> None:
+    server = PostgresServer(tmp_path / "server", free_port())
+    for half in (server.data, server.folder / "data.unfinished"):
+        (half / "base").mkdir(parents=True)
+    try:
+        server.start()
+        psycopg.connect(server.uri()).close()
+        assert not (server.folder / "data.unfinished").exists()
+    finally:
+        server.destroy()
+
+
+def test_changed_password_of_a_role_counts_at_the_next_start(tmp_path: Path) -> None:
+    server = PostgresServer(tmp_path / "server", free_port())
+    try:
+        for password in ("one", "two"):
+            server.start([Role("owner", password, ("shop",))])
+            psycopg.connect(server.uri("shop", "owner", password)).close()
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(server.uri("shop", "owner", "one"))
+    finally:
+        server.destroy()
 
 
 def test_wrong_password_is_refused(source_server: PostgresServer) -> None:

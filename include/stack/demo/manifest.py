@@ -31,6 +31,7 @@ EDITED = (
     "dags/README.md",
     "dbt/dbt_project.yml",
     "docs/command-line.md",
+    "docs/your-database.md",
     "include/stack/docker/compose.yml",
 )
 

@@ -33,7 +33,7 @@ def make_dag(contract: Contract) -> None:
         schedule=CronTriggerTimetable(contract.schedule, timezone="UTC", run_immediately=settings.RUN_AT_FIRST_START),
         catchup=False,
         max_active_runs=1,
-        default_args=DEFAULT_ARGS,
+        default_args={**DEFAULT_ARGS, "owner": contract.owner},
         tags=["landing", contract.source],
     )
     def pipeline() -> None:

@@ -75,6 +75,12 @@ def _add_stack(commands: Commands) -> None:
     add_commands(commands)
 
 
+def _add_upgrade(commands: Commands) -> None:
+    from include.stack.upgrade import add_commands
+
+    add_commands(commands)
+
+
 def _add_demo(commands: Commands) -> None:
     from include.stack import demo_package
 
@@ -90,6 +96,7 @@ _ADDERS: dict[tuple[str, ...], Callable[[Commands], None]] = {
     ("build", "model", "docs"): _add_transform,
     ("status",): _add_status,
     ("stack",): _add_stack,
+    ("upgrade",): _add_upgrade,
     **({("demo",): _add_demo} if settings.HAS_DEMO else {}),
 }
 

@@ -4,6 +4,7 @@ Every stage may import this package; it imports none of them.
 """
 
 from include.contracts.model import (
+    DEFAULT_OWNER,
     Column,
     Contract,
     ContractError,
@@ -19,6 +20,7 @@ from include.contracts.model import (
 )
 
 __all__ = [
+    "DEFAULT_OWNER",
     "Column",
     "Contract",
     "ContractError",

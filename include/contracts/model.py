@@ -30,6 +30,7 @@ from include.names import spelled
 MAX_ROW_BYTES = 16 * 1024 * 1024  # of one line of a file
 MAX_FETCH_BYTES = 4 * 1024**3
 MAX_FETCH_SECONDS = 1800.0
+DEFAULT_OWNER = "data-platform"  # of what no contract names a team for
 
 
 class ContractError(FinalError):
@@ -78,7 +79,7 @@ class Contract:
     table: str
     schedule: str | None  # cron, UTC
     description: str
-    owner: str
+    owner: str  # the contract's team
     columns: tuple[Column, ...]
     properties: tuple[SchemaProperty, ...]
     rules: tuple[Rule, ...]
@@ -224,7 +225,7 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         description=" ".join(filter(None, [description.purpose, description.usage, description.limitations]))
         if description
         else table.description or "",
-        owner=getattr(document.team, "name", None) or "data",
+        owner=getattr(document.team, "name", None) or DEFAULT_OWNER,
         columns=columns,
         properties=properties,
         rules=tuple(

@@ -191,12 +191,14 @@ def _failure(verdict: Verdict, status: dict[str, Any] | None, project_error: str
 
 
 def _one_task(*, dag: Any, task_group: Any, node: DbtNode, task_args: dict[str, Any], **_: Any) -> ModelTask:
+    # Cosmos gives a task the owner that its model names in config.meta, but not one that a converter makes.
+    owner = {"owner": node.owner} if node.owner else {}
     return ModelTask(
         task_id=node.name,
         dag=dag,
         task_group=task_group,
         extra_context={"dbt_node_config": node.context_dict},
-        **task_args,
+        **{**task_args, **owner},
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import Connection, ExceptionRetryPolicy, RetryAction, RetryRule
 
 from include import settings
+from include.contracts import DEFAULT_OWNER
 from include.errors import FinalError
 
 # Airflow asks an error's type. A FinalError fails its task at once, whatever is left of its tries, and every other
@@ -15,7 +16,7 @@ from include.errors import FinalError
 RETRY_POLICY = ExceptionRetryPolicy([RetryRule(FinalError, RetryAction.FAIL, reason="trying again would not help")])
 
 DEFAULT_ARGS: dict[str, Any] = {
-    "owner": "data-platform",
+    "owner": DEFAULT_OWNER,  # a dataset's DAG and a model have their own
     "retry_policy": RETRY_POLICY,
     "retries": 2,
     "retry_delay": timedelta(seconds=settings.RETRY_SECONDS),

@@ -113,7 +113,8 @@ def _databases(args: argparse.Namespace) -> int:
 
     lifecycle.start_databases_alone()
     for server in (settings.SOURCE, settings.TARGET):
-        print(f"{server.name}  {server.uri()}")
+        if server.name in lifecycle.needed_servers():
+            print(f"{server.name}  {server.uri()}")
     return 0
 
 

@@ -145,7 +145,7 @@ def draft_staging(contract: Contract, project: Path) -> dict[Path, str]:
         columns=_select([column.renamed for column in columns]),
         rows="newest" if contract.is_landed else "source",
     )
-    model: dict[str, Any] = {"name": name, "description": _staging_description(contract, key)}
+    model: dict[str, Any] = {"name": name, "description": _staging_description(contract, key), **_owned(contract)}
     model["columns"] = [_staging_column(column, is_key=[column] == key) for column in columns]
     if len(key) > 1:
         names = [column.quoted for column in key]
@@ -186,12 +186,18 @@ def draft_mart(contract: Contract, name: str, domain: str, project: Path) -> dic
     model = {
         "name": name,
         "description": f"One row per {_listed(grain.key)}. TODO: say which question this mart answers.",
+        **_owned(contract),
         "constraints": [{"type": "primary_key", "columns": Line(column.quoted for column in grain.key)}],
         "columns": described,
     }
     document = {"version": 2, "models": [model], "unit_tests": [_unit_test(contract, name, shown, grain)]}
     path = project / "models" / "marts" / domain / f"{name}.sql"
     return {path: text, path.with_suffix(".yml"): dump(document)}
+
+
+def _owned(contract: Contract) -> dict[str, Any]:
+    """Return whose model it is, as dbt's docs show it and the model's task in Airflow has it."""
+    return {"config": {"meta": {"owner": without_jinja(contract.owner)}}}
 
 
 def _columns(contract: Contract) -> list[Column]:

@@ -56,6 +56,12 @@ def test_every_dag_is_documented_owned_and_safe_to_repeat(dagbag: DagBag) -> Non
                 assert task.retries >= 1, f"{dag.dag_id}.{task.task_id}"
 
 
+def test_landing_belongs_to_the_team_of_the_contract(dagbag: DagBag) -> None:
+    for contract in LANDED:
+        dag = dagbag.dags[landing_dag_id(contract)]
+        assert {task.owner for task in dag.tasks} == {contract.owner}, dag.dag_id
+
+
 def test_every_model_is_a_task_and_the_first_ones_start_in_the_triggerer(dagbag: DagBag) -> None:
     models = {path.stem for path in (settings.DBT_PROJECT / "models").rglob("*.sql")}
     if not settings.WITH_DEMO and settings.HAS_DEMO:

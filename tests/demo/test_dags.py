@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import yaml
+
 from include.contracts import read_contracts
 from include.orchestration.landing import landing_dag_id
+from include.settings import PROJECT
+from include.stack.demo import manifest
 
 
 def test_the_demo_lands_six_datasets() -> None:
@@ -11,3 +15,11 @@ def test_the_demo_lands_six_datasets() -> None:
     others = {"land_schools_learning_modality", "land_services_events"}
     landed = {landing_dag_id(contract) for contract in read_contracts() if contract.is_landed and contract.is_demo}
     assert landed == retail | others
+
+
+def test_every_model_of_the_demo_belongs_to_a_team_of_its_contracts() -> None:
+    teams = {contract.owner for contract in read_contracts() if contract.is_demo}
+    files = [path for folder in manifest.PATHS for path in (PROJECT / folder / ".").glob("**/[!_]*.yml")]
+    models = [model for path in files for model in yaml.safe_load(path.read_text())["models"]]
+    assert len(models) >= 12
+    assert {m["name"] for m in models if m["config"]["meta"]["owner"] not in teams} == set()

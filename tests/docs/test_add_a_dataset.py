@@ -4,43 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import re
-import shutil
-import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
 import pytest
 
 from include import settings
 from include.stack.local.postgres import PostgresServer
+from tests.docs.pages import Copy, read_blocks
 
 PAGE = settings.PROJECT / "docs" / "add-a-dataset.md"
-NEEDS_A_STACK = ("make ",)  # databases and Airflow: the test brings its own databases
 LATER = ".venv/bin/warehouse rejects"  # the section on rejects supposes some
-
-
-@dataclass(frozen=True)
-class Block:
-    """An indented block of the page, and the text right before it."""
-
-    text: str
-    before: str
-
-    @property
-    def file(self) -> str | None:
-        """The file that the block is the text of, where the text before it ends with the file's path and a colon."""
-        named = re.search(r"`([\w./-]+\.(?:sql|yml|yaml))`:$", self.before)
-        return named[1] if named else None
-
-    @property
-    def is_of_commands(self) -> bool:
-        return self.text.startswith((".venv/bin/", "make ", "mkdir "))
 
 
 def _page() -> str:
@@ -48,46 +23,6 @@ def _page() -> str:
     text, heading, _ = PAGE.read_text(encoding="utf-8").partition("\n## A table that exists already")
     assert heading, f"{PAGE.name} has no section on tables that exist already: this cut must follow its name"
     return text
-
-
-def read_blocks(page: str) -> list[Block]:
-    """Return the indented blocks of a page, in its order."""
-    found = re.findall(r"([^\n]*)\n\n((?:    [^\n]*\n|\n(?=    ))+)", page)
-    return [Block(textwrap.dedent(text), before.strip()) for before, text in found]
-
-
-class Copy:
-    """A copy of the project's files as they are now, with databases of its own."""
-
-    def __init__(self, folder: Path, source_uri: str, target_uri: str) -> None:
-        self.folder = folder
-        listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        files = subprocess.run(listed, cwd=settings.PROJECT, capture_output=True, text=True, check=True)
-        for name in filter(None, files.stdout.split("\0")):
-            if (settings.PROJECT / name).is_file():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(settings.PROJECT / name, folder / name)
-        program = folder / ".venv" / "bin" / "warehouse"
-        program.parent.mkdir(parents=True)
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m include "$@"\n')
-        program.chmod(0o755)
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if name != "AIRFLOW_HOME"},
-            "AIRFLOW_HOME": str(folder / "airflow"),
-            "AIRFLOW_CONN_SOURCE_DB": source_uri,
-            "AIRFLOW_CONN_TARGET_DB": target_uri,
-            "PYTHONPATH": str(folder),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "NO_COLOR": "1",
-        }
-
-    def run(self, commands: str) -> str:
-        """Run commands of a shell and return what they print; the first that fails fails the test."""
-        done = subprocess.run(
-            ["sh", "-eu", "-c", commands], cwd=self.folder, env=self.environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -101,14 +36,10 @@ def databases(source_server: PostgresServer, target_server: PostgresServer) -> I
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory, databases: tuple[str, str]) -> Copy:
     """The copy in which somebody has done what the page says."""
-    copy = Copy(tmp_path_factory.mktemp("project"), *databases)
-    for block in read_blocks(_page()):
-        if block.file:
-            assert (copy.folder / block.file).is_file(), f"{block.file} was not drafted"
-            (copy.folder / block.file).write_text(block.text, encoding="utf-8")
-        elif block.is_of_commands and not block.text.startswith(LATER):
-            lines = block.text.splitlines(keepends=True)
-            copy.run("".join(line for line in lines if not line.startswith(NEEDS_A_STACK)))
+    source_uri, target_uri = databases
+    folder = tmp_path_factory.mktemp("project")
+    copy = Copy(folder, AIRFLOW_CONN_SOURCE_DB=source_uri, AIRFLOW_CONN_TARGET_DB=target_uri)
+    copy.follow(block for block in read_blocks(_page()) if not block.text.startswith(LATER))
     return copy
 
 

@@ -19,8 +19,9 @@ from include.orchestration.cosmos import (
     ModelTrigger,
     TargetProfile,
     _report_event,
+    build_group,
 )
-from include.orchestration.defaults import RETRY_POLICY, connection_uri
+from include.orchestration.defaults import DEFAULT_ARGS, RETRY_POLICY, connection_uri
 from include.orchestration.verdict import (
     PROJECT_ERROR,
     DataTestFailedError,
@@ -261,6 +262,20 @@ def test_reports_of_a_real_dbt_say_which_errors_are_final(tmp_path: Path, target
     away = Reports()
     away.read(project.run_dbt(*flags).stdout)
     assert away.verdict("good") is Verdict.FAIL_WITH_PRODUCER
+
+
+def test_task_of_a_model_has_the_owner_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = Project(tmp_path)
+    project.model_new("web.visits", "visits_by_number")
+    model = project.dbt / "models" / "marts" / "web" / "nobodys.sql"
+    model.write_text("{{ config(contract={'enforced': false}) }} select 1 as one")
+    assert project.run_dbt("parse").returncode == 0
+    monkeypatch.setattr(settings, "DBT_PROJECT", project.dbt)
+    monkeypatch.setattr(settings, "DBT_MANIFEST", project.scratch / "manifest.json")
+    with DAG("owned", default_args=DEFAULT_ARGS):
+        tasks = {task.task_id.removeprefix("dbt."): task.owner for task in build_group("dbt").iter_tasks()}
+    assert tasks.pop("stg_web__visits") == tasks.pop("visits_by_number") == "Web: {{ data }}"
+    assert "nobodys" in tasks and set(tasks.values()) == {DEFAULT_ARGS["owner"]}
 
 
 def test_skipped_model_is_a_skipped_task(monkeypatch: pytest.MonkeyPatch) -> None:

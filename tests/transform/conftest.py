@@ -24,6 +24,7 @@ VISITS = """
     version: 1.0.0
     status: active
     description: {purpose: "The visits of the site, with each one's page."}
+    team: {name: "Web: {{ data }}"}
     servers: [{server: landing, type: custom, path: web/visits.json, format: json}]
     schema:
       - name: visits

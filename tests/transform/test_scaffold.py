@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from include import settings
-from include.contracts import read_contracts
+from include.contracts import DEFAULT_OWNER, read_contracts
 from include.landing import ensure_tables
 from include.transform.scaffold import ModelError
 from tests.transform.conftest import Project
@@ -173,6 +173,18 @@ def test_yml_says_grain_columns_tests_and_what_is_personal(project: Project) -> 
         "numeric(12,2)",
     )
     assert "email" not in types and "guests" not in types
+
+
+def test_models_belong_to_the_team_of_the_contract(project: Project) -> None:
+    project.model_new("web.visits", "visits_by_number")
+    project.model_new("web.page-texts")
+    assert project.run_dbt("parse").returncode == 0
+    nodes = json.loads((project.scratch / "manifest.json").read_text())["nodes"]
+    owners = {
+        node["name"]: node["config"]["meta"].get("owner") for node in nodes.values() if node["path"].endswith("sql")
+    }
+    assert owners["stg_web__visits"] == owners["visits_by_number"] == "Web: {{ data }}"
+    assert owners["stg_web__page_texts"] == DEFAULT_OWNER
 
 
 def test_composite_key_is_tested_as_a_whole(project: Project) -> None:

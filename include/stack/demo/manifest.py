@@ -1,4 +1,7 @@
-"""What of the project is the demo. `warehouse demo remove` takes it away, and a test keeps the list complete."""
+"""What of the project is the demo. `warehouse demo remove` takes it away, and a test keeps the list complete.
+
+`warehouse upgrade` reads PATHS and EDITED of other versions of this file: they hold plain texts.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,7 @@ EDITED = (
     "dags/README.md",
     "dbt/dbt_project.yml",
     "docs/command-line.md",
+    "docs/your-database.md",
     "include/stack/docker/compose.yml",
 )
 
@@ -39,5 +43,3 @@ KEPT_FOLDERS = ("dbt/models",)
 
 # What the demo leaves in the databases: schemas of source_db, from which those of the raw tables follow.
 SCHEMAS = ("billing", "retail", "sales", "schools", "services")
-
-BEGIN, END = "demo: begin", "demo: end"

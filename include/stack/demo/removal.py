@@ -10,13 +10,9 @@ from pathlib import Path
 from psycopg import sql
 
 from include import landing, settings, transfer
-from include.errors import FinalError
 from include.postgres import session
-from include.stack.demo.manifest import BEGIN, EDITED, END, KEPT_FOLDERS, PATHS, SCHEMAS
-
-
-class RemovalError(FinalError):
-    """The demo can't be removed; the message says what is in the way."""
+from include.stack.demo.manifest import EDITED, KEPT_FOLDERS, PATHS, SCHEMAS
+from include.stack.marks import BEGIN, END, RemovalError, without_demo
 
 
 @dataclass(frozen=True)
@@ -88,21 +84,6 @@ def remove(plan: Plan, project: Path | None = None) -> None:
         if not any((project / name).iterdir()):
             (project / name / ".gitkeep").touch()
     shutil.rmtree(project / "dbt" / "target", ignore_errors=True)  # made from the demo's models
-
-
-def without_demo(text: str, path: str) -> str:
-    """Return a file's text without the demo's lines. Raises RemovalError where the marks don't pair up."""
-    kept, inside = [], False
-    for number, line in enumerate(text.splitlines(keepends=True), 1):
-        if BEGIN in line or END in line:
-            if inside == (BEGIN in line):
-                raise RemovalError(f"{path} line {number}: `{BEGIN}` and `{END}` do not pair up: mend the file by hand")
-            inside = BEGIN in line
-        elif not inside:
-            kept.append(line)
-    if inside:
-        raise RemovalError(f"{path}: a `{BEGIN}` has no `{END}`: mend the file by hand")
-    return "".join(kept)
 
 
 # --- the databases ----------------------------------------------------------------------------------------------------

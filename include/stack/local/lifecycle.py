@@ -137,10 +137,13 @@ def start_databases(names: tuple[str, ...]) -> list[str]:
 
 
 def start_databases_alone() -> None:
-    """Start source and target, and make the dbt manifest and the demo's data, for an Airflow that others start."""
+    """Start source and target, and make the dbt manifest and the demo's data, for an Airflow that others start.
+
+    A server that a connection setting replaces is not started.
+    """
     with locked():
         mark_as_own()
-        start_databases((settings.SOURCE.name, settings.TARGET.name))
+        start_databases(tuple(name for name in needed_servers() if name != settings.AIRFLOW_DB.name))
         make_manifest()
         prepare_demo()
 

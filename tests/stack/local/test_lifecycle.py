@@ -147,6 +147,26 @@ def test_clean_removes_only_the_stacks_own_files(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+@pytest.mark.parametrize(("own", "started"), [("SOURCE", ["target"]), ("TARGET", ["source"])])
+def test_databases_alone_are_those_that_no_connection_replaces(
+    tmp_path: Path, own: str, started: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source of one's own may well listen on the port of the embedded one."""
+    monkeypatch.setenv(f"AIRFLOW_CONN_{own}_DB", "postgresql://me@db.example.com/shop")
+    monkeypatch.setenv("DBT_MANIFEST", str(tmp_path / "target" / "manifest.json"))
+    ports = {name: str(free_port()) for name in ("SOURCE_DB_PORT", "TARGET_DB_PORT")}
+    with socket.create_server(("127.0.0.1", int(ports[f"{own}_DB_PORT"]))):
+        for name, port in ports.items():
+            monkeypatch.setenv(name, port)
+        done = _local("databases", tmp_path)
+    try:
+        assert done.returncode == 0, done.stderr
+        assert [line.split()[0] for line in done.stdout.splitlines() if "postgresql://" in line] == started
+        assert [path.name for path in (tmp_path / "databases").iterdir()] == started
+    finally:
+        _local("stop", tmp_path)
+
+
 def test_manifest_is_stale_once_a_model_is_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest, model = tmp_path / "target" / "manifest.json", tmp_path / "models" / "one.sql"
     monkeypatch.setattr(settings, "DBT_PROJECT", tmp_path)

@@ -22,4 +22,4 @@ ENV DBT_MANIFEST=/usr/local/airflow/manifest/manifest.json \
     AIRFLOW__COSMOS__ENABLE_WATCHER_RELIABLE_RETRY=False
 
 # Volumes that are mounted on these folders take their owner from them. Cosmos renders the warehouse DAG from the manifest.
-RUN mkdir -p manifest local/landing local/landing_archive local/web && warehouse build --parse
+RUN mkdir -p keys manifest local/landing local/landing_archive local/web && warehouse build --parse

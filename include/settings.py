@@ -148,6 +148,7 @@ PARALLELISM = number_setting("AIRFLOW_PARALLELISM", max(4, 2 * (os.cpu_count() o
 TRANSFER_POOL_SLOTS = number_setting("TRANSFER_POOL_SLOTS", 2)  # tables that move at the same time
 RETRY_SECONDS = number_setting("RETRY_SECONDS", 20, least=0)  # until a failed task is tried again
 RUN_TIMEOUT = number_setting("RUN_TIMEOUT", 3600)  # seconds that `make run` gives all landing, and again the warehouse
+HISTORY_DAYS = number_setting("HISTORY_DAYS", 90)  # that `warehouse stack prune` keeps of runs and logs
 
 # "immediately": landing DAGs run once as soon as they are first switched on, then by their schedules
 RUN_AT_FIRST_START = setting("FIRST_RUN", "scheduled") == "immediately"

@@ -7,6 +7,7 @@ seconds that the other commands should not wait for.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from include import settings
 from include.command_line import Commands, add_command, add_group
@@ -20,7 +21,7 @@ def add_commands(commands: Commands) -> None:
         help="start and stop Airflow and the databases on this machine",
         description="Start and stop the stack without Docker: an embedded Postgres for the source, the target and "
         "Airflow, and Airflow itself. `make run` and its like call these. Docker's stack is `astro dev start`; of it "
-        "only `setup` is here.",
+        "only `setup` is here, and `keys` of the stack on a server.",
     )
     run = add_command(
         group,
@@ -85,6 +86,30 @@ def add_commands(commands: Commands) -> None:
         description="Make roles, databases, the demo's files and tables "
         "and the dbt manifest where they are missing. The service `setup` runs this in Docker at each start.",
     )
+    keys = add_command(
+        group,
+        "keys",
+        _keys,
+        help="make the secrets of Airflow on a server",
+        description="Make Airflow's Fernet key, its API and JWT secrets, the UI's password and that of Airflow's own "
+        "database, each where it is missing. The service `keys` of production.yml runs this at each start.",
+    )
+    prune = add_command(
+        group,
+        "prune",
+        _prune,
+        help="remove old rows of Airflow's own database and old logs",
+        description="Remove runs, tasks and events from Airflow's own database, and logs, that are older than some "
+        "days, of the stack without Docker. The last run of each DAG stays. Airflow may run meanwhile. In Docker the "
+        "service `maintenance` of production.yml runs this.",
+    )
+    prune.add_argument("--days", type=int, default=settings.HISTORY_DAYS, help="how long history is kept")
+    prune.add_argument(
+        "--environment",
+        action="store_true",
+        help="of the Airflow that this shell's variables configure, as in Docker, not of the stack without Docker",
+    )
+    keys.add_argument("--folder", type=Path, required=True, help="the folder that keeps them, one file each")
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -135,4 +160,19 @@ def _setup(args: argparse.Namespace) -> int:
     from include.stack.docker.setup import setup
 
     setup()
+    return 0
+
+
+def _keys(args: argparse.Namespace) -> int:
+    from include.stack.docker.keys import ensure_keys
+
+    made = ensure_keys(args.folder)
+    print(f"{args.folder}: made {', '.join(made)}" if made else f"{args.folder}: every key is there, none was changed")
+    return 0
+
+
+def _prune(args: argparse.Namespace) -> int:
+    from include.stack import pruning
+
+    print(pruning.prune_configured(args.days) if args.environment else pruning.prune_local(args.days))
     return 0

@@ -1,4 +1,4 @@
-"""The compose model of `astro dev start`, worked out without Docker.
+"""The compose models of `astro dev start` and of a server, worked out without Docker.
 
 `astro_cli` repeats what the Astro CLI 1.45 gives each service in its compose file for Airflow 3. Compose fills in
 variables and merges files by the rules of the Compose specification; this covers the rules that our files use.
@@ -17,6 +17,7 @@ from include import settings
 
 AIRFLOW = ("scheduler", "dag-processor", "api-server", "triggerer")
 AIRFLOW_HOME = "/usr/local/airflow"
+PRODUCTION = settings.PROJECT / "include" / "stack" / "docker" / "production.yml"
 CONFIG = yaml.safe_load((settings.PROJECT / ".astro" / "config.yaml").read_text())
 NAME = "warehouse_0a1b2c"  # the CLI adds six digits of a checksum of the folder's name
 
@@ -31,6 +32,14 @@ def merged(variables: Mapping[str, str] | None = None) -> Model:
     assert not override and include["project_directory"] == "."
     ours = fill_in(yaml.safe_load((settings.PROJECT / include["path"]).read_text()), given)
     return merge(canonical(astro_cli()), canonical({key: ours[key] for key in ours if not key.startswith("x-")}))
+
+
+def production(variables: Mapping[str, str] | None = None) -> Model:
+    """Return the services and volumes of a start by production.yml, connections of some databases given."""
+    database = "postgresql://me:secret@db.example.com/shop"
+    given = {"AIRFLOW_CONN_SOURCE_DB": database, "AIRFLOW_CONN_TARGET_DB": database, **(variables or {})}
+    ours = yaml.safe_load(PRODUCTION.read_text())
+    return canonical(fill_in(ours, {"COMPOSE_PROJECT_NAME": ours["name"], **given}))
 
 
 def astro_cli() -> Model:
@@ -72,19 +81,26 @@ def astro_cli() -> Model:
 
 
 def fill_in(node: Any, variables: Mapping[str, str]) -> Any:
-    """Return the node with ${NAME}, ${NAME:-default} and ${NAME:+instead} filled in, $$ standing for $."""
+    """Return the node with ${NAME}, ${NAME:-default} and ${NAME:+instead} filled in, $$ standing for $.
+
+    Raises KeyError, with the message of ${NAME:?message}, where that variable is empty or not there.
+    """
     if isinstance(node, dict):
         return {key: fill_in(value, variables) for key, value in node.items()}
     if isinstance(node, list):
         return [fill_in(item, variables) for item in node]
     if not isinstance(node, str):
         return node
-    innermost = re.compile(r"(?<!\$)\$\{([A-Z_]+)(?:(:[-+])([^${}]*))?\}")
+    innermost = re.compile(r"(?<!\$)\$\{([A-Z_]+)(?:(:[-+?])([^${}]*))?\}")
 
     def value(match: re.Match[str]) -> str:
         name, operator, text = match.groups()
         found = variables.get(name, "")
-        return (text if found else "") if operator == ":+" else found or text or ""
+        if operator == ":?" and not found:
+            raise KeyError(f"{name}: {text}")
+        if operator == ":+":
+            return text if found else ""
+        return found or text or ""
 
     while innermost.search(node):
         node = innermost.sub(value, node)

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import yaml
@@ -15,7 +16,7 @@ import yaml
 from include import settings
 from include.stack.docker.setup import HOSTS
 from include.stack.local import airflow, lifecycle
-from tests.stack.docker.compose import AIRFLOW, CONFIG, astro_cli, merged, pinned
+from tests.stack.docker.compose import AIRFLOW, CONFIG, PRODUCTION, astro_cli, merged, pinned, production
 
 PROJECT = settings.PROJECT
 SERVICES = merged()["services"]
@@ -36,6 +37,8 @@ def test_containers_run_the_same_postgres_as_the_embedded_stack() -> None:
     for name in SERVERS:
         assert SERVICES[name]["image"] == f"docker.io/library/postgres:{settings.POSTGRES_MAJOR}"
     assert CONFIG["postgres"]["tag"] == str(settings.AIRFLOW_POSTGRES_MAJOR)
+    on_a_server = production()["services"]["postgres"]["image"]
+    assert on_a_server == f"docker.io/library/postgres:{settings.AIRFLOW_POSTGRES_MAJOR}"
     assert settings.AIRFLOW_POSTGRES_MAJOR <= 17, "the CLI mounts the data folder of 17 and older"
 
 
@@ -65,8 +68,8 @@ def test_airflow_has_the_same_settings_with_docker_and_without() -> None:
     def choices(environment: Mapping[str, str]) -> dict[str, str]:
         # Not compared: paths, secrets, the number of tasks that the machine can take, and what the CLI decides.
         own = re.compile(
-            r"__(CORE__(DAGS_FOLDER|FERNET_KEY|PARALLELISM|AUTH_MANAGER|SIMPLE_AUTH_MANAGER)|API__(HOST|SECRET_KEY|SSL)|"
-            r"API_AUTH__|LOGGING__|COSMOS__CACHE_DIR)"
+            r"__(CORE__(DAGS_FOLDER|FERNET_KEY|PARALLELISM|AUTH_MANAGER|SIMPLE_AUTH_)|API__(HOST|SECRET_KEY|SSL)|API_AUTH__"
+            r"|DATABASE__|LOGGING__|COSMOS__CACHE_DIR)"
         )
         of_the_cli = astro_cli()["services"]["scheduler"]["environment"].keys() - {"AIRFLOW__API__BASE_URL"}
         return {
@@ -81,6 +84,10 @@ def test_airflow_has_the_same_settings_with_docker_and_without() -> None:
         in_docker.pop("AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION") == "False"
     )  # `make run` starts the first runs itself
     assert in_docker == choices(airflow.environment())
+    for name in AIRFLOW:
+        on_a_server = choices(of_the_image | production()["services"][name]["environment"])
+        assert on_a_server.pop("AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION") == "False"
+        assert on_a_server == in_docker, name
 
 
 def test_the_images_airflow_is_the_pinned_one() -> None:
@@ -133,8 +140,9 @@ def test_readme_and_env_example_name_the_real_ports() -> None:
     assert examples["PGADMIN_PORT"] == str(settings.PGADMIN_PORT)
 
 
-def test_every_variable_of_the_compose_file_is_in_the_env_example() -> None:
-    text = (PROJECT / "include/stack/docker/compose.yml").read_text()
+@pytest.mark.parametrize("file", [PROJECT / "include/stack/docker/compose.yml", PRODUCTION], ids=lambda path: path.stem)
+def test_every_variable_of_a_compose_file_is_in_the_env_example(file: Path) -> None:
+    text = re.sub(r"AIRFLOW__\w+", "", file.read_text())  # Airflow's own documentation has these
     used = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", text)) - {"COMPOSE_PROJECT_NAME"}
     examples = set(re.findall(r"^#([A-Z_]+)=", (PROJECT / ".env.example").read_text(), re.M))
     assert used <= examples, used - examples

@@ -1,0 +1,78 @@
+"""The secrets of Airflow on a server, made once: `warehouse stack keys`, the service `keys` of production.yml.
+
+They lie in a folder that the services share, one file each, which only the user of Airflow (and root) can read. A file
+that is there is never changed: with another Fernet key, Airflow could not read the connections and variables that it
+has stored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from include.errors import FinalError
+
+LOGIN = "admin"  # the user of the UI whose password is made
+PASSWORDS = "passwords.json"  # the file of Airflow's simple auth manager
+
+
+class KeysError(FinalError):
+    """The folder of the keys can't be used; the message says why and what to do."""
+
+
+def ensure_keys(folder: Path) -> list[str]:
+    """Make the files that are missing in the folder and return their names. Raises KeysError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        return [name for name, make in _MAKERS.items() if _made(folder / name, make)]
+    except OSError as error:
+        raise KeysError(
+            f"{error.filename or folder}: the keys can't be written there ({error.strerror}): the folder has to belong "
+            f"to the user that runs this (id {os.getuid()})"
+        ) from error
+
+
+def _made(path: Path, make: Callable[[Path], str]) -> bool:
+    """Write what make() returns, unless the file is there. It appears whole, and never readable by others."""
+    if path.exists():
+        return False
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(make(path.parent), encoding="utf-8")
+    unfinished.rename(path)
+    return True
+
+
+def _fernet_key(folder: Path) -> str:
+    from cryptography.fernet import Fernet
+
+    return Fernet.generate_key().decode()
+
+
+def _random_key(folder: Path) -> str:
+    return secrets.token_hex(32)
+
+
+def _passwords(folder: Path) -> str:
+    return json.dumps({LOGIN: secrets.token_urlsafe(18)})
+
+
+def _database_uri(folder: Path) -> str:
+    """Return where Airflow finds its own database: the service `postgres`, with the password made before this file."""
+    password = (folder / "postgres_password").read_text(encoding="utf-8")
+    return f"postgresql+psycopg2://postgres:{password}@postgres:5432/airflow"
+
+
+_MAKERS: dict[str, Callable[[Path], str]] = {
+    "fernet_key": _fernet_key,
+    "secret_key": _random_key,
+    "jwt_secret": _random_key,
+    PASSWORDS: _passwords,
+    "postgres_password": _random_key,
+    "database_uri": _database_uri,
+}

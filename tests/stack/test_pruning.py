@@ -1,0 +1,135 @@
+"""Old history and old logs go, and what is recent, or the last of its kind, stays."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from include import settings
+from include.cli import main
+from include.stack import pruning
+from include.stack.local import airflow
+from include.stack.local.postgres import PostgresServer, free_port
+from tests.conftest import FAST
+
+DAY = 24 * 60 * 60
+HISTORY = """
+insert into dag_run (dag_id, run_id, run_type, run_after, start_date, state)
+select dag, run_type || age, run_type, now() - age * interval '1 day', now() - age * interval '1 day', 'success'
+from (values ('warehouse', 'manual', 200), ('warehouse', 'manual', 100), ('warehouse', 'manual', 50),
+             ('yearly', 'scheduled', 300), ('yearly', 'scheduled', 150)) runs (dag, run_type, age);
+insert into log (event, dttm) values ('old', now() - interval '91 days'), ('new', now() - interval '89 days');
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """Airflow's own database, as Airflow makes it."""
+    folder = tmp_path_factory.mktemp("airflow_db")
+    server = PostgresServer(folder, free_port(), major=settings.AIRFLOW_POSTGRES_MAJOR, options=FAST)
+    server.start()
+    with psycopg.connect(server.uri(), autocommit=True) as connection:
+        connection.execute("create database airflow")
+    migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
+    subprocess.run(migrate, env={**os.environ, **variables(server)}, capture_output=True, check=True)
+    yield server
+    server.destroy()
+
+
+@pytest.fixture
+def database(server: PostgresServer) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(server.uri("airflow"), autocommit=True) as connection:
+        connection.execute("truncate dag_run, log cascade")
+        connection.execute(HISTORY)
+        yield connection
+
+
+def variables(server: PostgresServer) -> dict[str, str]:
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": server.uri("airflow").replace("://", "+psycopg2://", 1)}
+
+
+def write(path: Path, days_ago: float, size: int = 1) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x" * size)
+    for changed in (path, *path.parents[:2]):
+        os.utime(changed, (time.time() - days_ago * DAY,) * 2)
+    return path
+
+
+def test_history_older_than_the_days_goes_and_the_last_scheduled_run_of_a_dag_stays(
+    server: PostgresServer,
+    database: psycopg.Connection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in {**variables(server), "AIRFLOW_HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    old = write(tmp_path / "logs/dag_id=warehouse/run_id=manual200/attempt=1.log", 91)
+    new = write(tmp_path / "logs/dag_id=warehouse/run_id=manual50/attempt=1.log", 89)
+    assert main(["stack", "prune", "--environment", "--days", "90"]) == 0
+    runs = database.execute("select run_id from dag_run order by run_id").fetchall()
+    assert runs == [("manual50",), ("scheduled150",)]
+    assert database.execute("select event from log where event in ('old', 'new')").fetchall() == [("new",)]
+    assert database.execute("select count(*) from pg_tables where tablename like '\\_airflow\\_del%'").fetchone() == (
+        0,
+    )
+    assert not old.exists() and not old.parent.exists() and new.exists()
+    assert "files of task and DAG logs" in capsys.readouterr().out
+
+
+def test_stack_without_docker_is_pruned_with_its_own_settings_and_logs(
+    server: PostgresServer, database: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = dataclasses.replace(
+        settings.AIRFLOW_DB, port=server.port, user="superuser", password=server.superuser_password
+    )
+    monkeypatch.setattr(settings, "AIRFLOW_DB", own)
+    monkeypatch.setattr(airflow, "LOGS", tmp_path)
+    monkeypatch.setattr(airflow, "HOME", tmp_path / "home")
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql+psycopg2://somebody:else@127.0.0.1:1/airflow")
+    old = [write(tmp_path / folder / "a/b.log", 40) for folder in ("tasks", "dag_files")]
+    large, small = write(tmp_path / "scheduler.log", 0, pruning.LARGEST_LOG + 1), write(tmp_path / "migrate.log", 400)
+    pruning.prune_local(30)
+    assert database.execute("select run_id from dag_run").fetchall() == [("scheduled150",)]
+    assert not [path for path in old if path.exists()]
+    assert large.stat().st_size == 0 and (tmp_path / "scheduler.log.1").stat().st_size == pruning.LARGEST_LOG + 1
+    assert small.stat().st_size == 1
+
+
+def test_log_that_is_set_aside_is_written_on(tmp_path: Path) -> None:
+    with (tmp_path / "scheduler.log").open("a") as process:
+        process.write("x" * (pruning.LARGEST_LOG + 1))
+        process.flush()
+        assert [path.name for path in pruning.rotate(tmp_path)] == ["scheduler.log"]
+        process.write("next")
+    assert (tmp_path / "scheduler.log").read_text() == "next"
+    assert not list(pruning.rotate(tmp_path))
+
+
+def test_database_that_is_down_is_one_sentence_and_no_log_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(settings, "AIRFLOW_DB", dataclasses.replace(settings.AIRFLOW_DB, port=free_port()))
+    monkeypatch.setattr(airflow, "LOGS", tmp_path)
+    old = write(tmp_path / "tasks/a/b.log", 4000)
+    assert main(["stack", "prune"]) == 1
+    assert "Airflow's own database (`make start` starts it): can't connect" in capsys.readouterr().err
+    assert old.exists()
+
+
+def test_failure_of_airflow_is_shown_and_no_log_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"postgresql+psycopg2://a:b@127.0.0.1:{free_port()}/c")
+    old = write(tmp_path / "logs/a/b.log", 4000)
+    with pytest.raises(pruning.PruneError, match=r"(?s)no log was removed.*refused"):
+        pruning.prune_configured(90)
+    assert old.exists()

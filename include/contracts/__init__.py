@@ -4,14 +4,17 @@ Every stage may import this package; it imports none of them.
 """
 
 from include.contracts.model import (
+    BrokenContract,
     Column,
     Contract,
     ContractError,
+    Contracts,
     Rule,
     arrives_as_text,
     custom,
     holds_personal,
     personal_kind,
+    read_all,
     read_contract,
     read_contracts,
     select,
@@ -19,14 +22,17 @@ from include.contracts.model import (
 )
 
 __all__ = [
+    "BrokenContract",
     "Column",
     "Contract",
     "ContractError",
+    "Contracts",
     "Rule",
     "arrives_as_text",
     "custom",
     "holds_personal",
     "personal_kind",
+    "read_all",
     "read_contract",
     "read_contracts",
     "select",

@@ -13,7 +13,7 @@ from include.command_line import Commands, add_command, add_group
 from include.contracts import dbt_sources
 from include.contracts.check import StageCheck, check_contracts
 from include.contracts.draft import write_draft
-from include.contracts.model import read_contracts
+from include.contracts.model import read_all, read_contracts
 from include.contracts.table_check import check_tables
 from include.contracts.table_draft import write_table_drafts
 
@@ -124,7 +124,10 @@ def _contract_sources(args: argparse.Namespace) -> int:
         print(
             f"run `warehouse contract sources --write{' --from-catalog' if args.from_catalog else ''}`", file=sys.stderr
         )
-    return 1 if paths and not args.write else 0
+    broken = read_all(settings.CONTRACTS).broken
+    for contract in broken:
+        print(f"{contract.problem}\n  the dbt source keeps the entry that {contract.name} has", file=sys.stderr)
+    return 1 if broken or (paths and not args.write) else 0
 
 
 def _shown(path: Path) -> Path:

@@ -66,7 +66,8 @@ def add_commands(commands: Commands, checks: Callable[[str | None], Sequence[Sta
         dest="tables",
         help="instead of a sample: a table of source_db as schema.table, or a shell pattern of several; repeatable",
     )
-    new.add_argument("--delimiter", help="between the values of a CSV (guessed from its first line)")
+    new.add_argument("--delimiter", help=r"between the values of a CSV, \t for a tab (guessed from its first line)")
+    new.add_argument("--rows", type=_row_count, help="read so many rows of the sample (all)")
     new.add_argument("--schedule", default="0 0 * * *", help="cron schedule of landing, UTC (%(default)s)")
     new.set_defaults(parser=new)
 
@@ -88,11 +89,23 @@ def _contract_new(args: argparse.Namespace) -> int:
     if args.tables:
         return _draft_tables(args.tables)
     file = write_draft(
-        args.name, args.sample, folder=settings.CONTRACTS, delimiter=args.delimiter, schedule=args.schedule
+        args.name,
+        args.sample,
+        folder=settings.CONTRACTS,
+        delimiter=args.delimiter,
+        schedule=args.schedule,
+        rows=args.rows,
+        report=partial(print, file=sys.stderr),
     )
     print(f"{file}: read it, replace each TODO and mark what is personal; then")
     _print_next_steps()
     return 0
+
+
+def _row_count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 up")
+    return int(text)
 
 
 def _draft_tables(patterns: list[str]) -> int:

@@ -24,7 +24,14 @@ from croniter import croniter
 from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard, SchemaProperty
 
 from include import settings
-from include.contracts.names import DATASET_NAME, SOURCE_NAME, fold
+from include.contracts.names import (
+    DATASET_NAME,
+    LANDING_COLUMNS,
+    MAX_NAME_BYTES,
+    SOURCE_NAME,
+    SYSTEM_COLUMNS,
+    fold,
+)
 from include.contracts.types import LANDED_TYPES, LANDED_TYPES_SPELLED
 from include.errors import FinalError
 from include.names import spelled
@@ -33,6 +40,9 @@ from include.names import spelled
 MAX_ROW_BYTES = 16 * 1024 * 1024  # of one line of a file
 MAX_FETCH_BYTES = 4 * 1024**3
 MAX_FETCH_SECONDS = 1800.0
+
+# Said of a landed contract without a key: a draft has none where its sample shows none.
+NO_KEY = "no property has primaryKey"
 
 
 class ContractError(FinalError):
@@ -294,6 +304,14 @@ def custom(properties: list[CustomProperty] | None, name: str, default: Any = No
     return next((p.value for p in properties or [] if p.property == name), default)
 
 
+def csv_delimiter(written: str) -> str:
+    r"""Return what stands between the values of a CSV; a tab may be written as \t. Raises ContractError for others."""
+    delimiter = "\t" if written == "\\t" else written
+    if len(delimiter) != 1 or delimiter in '\r\n" \0':
+        raise ContractError(f"delimiter: {written!r} can't be one: give one character, \\t for a tab")
+    return delimiter
+
+
 def personal_kind(spec: SchemaProperty) -> str | None:
     """Return the kind of personal value that a property is marked as, None where it is not personal."""
     return custom(spec.customProperties, "personal", "other" if spec.classification == "personal" else None)
@@ -326,8 +344,7 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
     landing = next((s for s in document.servers or [] if s.server == "landing"), None)
     properties = tuple(table.properties or ())
     columns = tuple(_columns(properties, (), required=True, is_landed=landing is not None, file=file))
-    if len({column.name for column in columns}) != len(columns):
-        raise ContractError(f"{file}: schema: two properties share a column; give one another physicalName")
+    _check_names(columns, table.physicalName or "", is_landed=landing is not None, file=file)
     if landing is not None and landing.format not in ("json", "csv"):
         raise ContractError(f"{file}: servers: format: {landing.format!r} is neither json nor csv")
     url_setting = custom(landing.customProperties, "urlSetting") if landing else None
@@ -336,7 +353,11 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
     if landing is not None and (not landing.path or {"", ".", ".."} & set(landing.path.split("/"))):
         raise ContractError(f"{file}: servers: path: {landing.path!r} is no path below the landing root")
     if landing is not None and not any(column.is_key for column in columns):
-        raise ContractError(f"{file}: schema: no property has primaryKey, which tells versions of a row apart")
+        raise ContractError(f"{file}: schema: {NO_KEY}, which tells versions of a row apart")
+    try:
+        delimiter = csv_delimiter((landing.delimiter if landing else None) or ",")
+    except ContractError as error:
+        raise ContractError(f"{file}: servers: {error}") from None
     schedule = next((p.schedule for p in document.slaProperties or [] if p.schedule), None)
     if landing is not None and schedule is not None and not croniter.is_valid(schedule):
         raise ContractError(f"{file}: slaProperties: schedule: {schedule!r} is no cron schedule such as '0 * * * *'")
@@ -361,7 +382,7 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         ),
         path=landing.path if landing else None,
         format=(landing.format if landing else None) or "json",
-        delimiter=(landing.delimiter if landing else None) or ",",
+        delimiter=delimiter,
         url_setting=url_setting,
         max_bad_rows=int(_limit(limits, "maxBadRows", 20, file)),
         max_bad_percent=_limit(limits, "maxBadPercent", 10, file),
@@ -371,6 +392,36 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         file=file,
         tags=tuple(document.tags or ()),
     )
+
+
+def _check_names(columns: tuple[Column, ...], table: str, *, is_landed: bool, file: Path) -> None:
+    """Raise ContractError for a column that no table could have, or that two properties would share."""
+    places: dict[str, str] = {}
+    reserved = SYSTEM_COLUMNS | LANDING_COLUMNS if is_landed else SYSTEM_COLUMNS
+    for column in columns:
+        if column.name in places:
+            raise ContractError(
+                f"{file}: schema: two properties share a column: {places[column.name]} and {column.path} are both"
+                f" {column.name}: give one another physicalName"
+            )
+        places[column.name] = column.path
+        if column.name in reserved:
+            owner = "Postgres" if column.name in SYSTEM_COLUMNS else "landing"
+            raise ContractError(
+                f"{file}: schema: {column.path}: {owner} has a column {column.name} of its own: give the property"
+                f" another physicalName, such as {column.name.strip('_')}_column"
+            )
+        if len(column.name.encode()) > MAX_NAME_BYTES:
+            raise ContractError(
+                f"{file}: schema: {column.path}: its column has a name of {len(column.name.encode())} bytes, and"
+                f" Postgres takes {MAX_NAME_BYTES}: give the property a shorter physicalName"
+            )
+    view_bytes = len(f"{table}_current".encode())
+    if is_landed and view_bytes > MAX_NAME_BYTES:
+        raise ContractError(
+            f"{file}: schema: physicalName: {table}_current, the view of the newest rows, would have a name of"
+            f" {view_bytes} bytes, and Postgres takes {MAX_NAME_BYTES}: give the table a shorter one"
+        )
 
 
 def _limit(properties: list[CustomProperty] | None, name: str, default: float, file: Path) -> float:

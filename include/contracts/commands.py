@@ -67,6 +67,7 @@ def add_commands(commands: Commands, checks: Callable[[str | None], Sequence[Sta
         help="instead of a sample: a table of source_db as schema.table, or a shell pattern of several; repeatable",
     )
     new.add_argument("--delimiter", help=r"between the values of a CSV, \t for a tab (guessed from its first line)")
+    new.add_argument("--encoding", help="of the sample, such as Windows-1252 (UTF-8, or UTF-16 by its first bytes)")
     new.add_argument("--rows", type=_row_count, help="read so many rows of the sample (all)")
     new.add_argument("--schedule", default="0 0 * * *", help="cron schedule of landing, UTC (%(default)s)")
     new.set_defaults(parser=new)
@@ -95,6 +96,7 @@ def _contract_new(args: argparse.Namespace) -> int:
         delimiter=args.delimiter,
         schedule=args.schedule,
         rows=args.rows,
+        encoding=args.encoding,
         report=partial(print, file=sys.stderr),
     )
     print(f"{file}: read it, replace each TODO and mark what is personal; then")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -18,8 +19,10 @@ from include import settings
 from include.contracts.check import check_file
 from include.contracts.model import MAX_ROW_BYTES, NO_KEY, ContractError, csv_delimiter
 from include.contracts.names import DATASET_NAME, SOURCE_NAME, free_column
+from include.contracts.options import is_encoding
 from include.contracts.personal import guess_personal
 from include.contracts.sample import Field, Sample, find_key
+from include.decoding import decoded
 from include.readers import header_names, json_lines, opened
 from include.storage import FileError, hash_of
 
@@ -37,6 +40,7 @@ def draft(
     delimiter: str | None = None,
     schedule: str = "0 0 * * *",
     rows: int | None = None,
+    encoding: str | None = None,
     report: Report = lambda _: None,
 ) -> str:
     """Return the text of a contract under which the sample's rows are valid.
@@ -44,14 +48,17 @@ def draft(
     Names, types, nulls and the key are those of the whole sample, or of its first `rows`; `report` is given sentences
     that say what was read, and how sure the key is. Raises ContractError for a sample that shows too little.
     """
+    if encoding is not None and not is_encoding(encoding):
+        raise ContractError(f"encoding: {encoding!r} is none that Python knows: UTF-8, Windows-1252, UTF-16, ...")
+    encoding = encoding or _encoding(sample)
     if delimiter is not None:
         delimiter = csv_delimiter(delimiter)
-    is_csv = delimiter is not None or _is_csv(sample)
+    is_csv = delimiter is not None or _is_csv(sample, encoding)
     separator = ","
     if is_csv:
         suffix = Path(sample.name.lower().removesuffix(".gz")).suffix
-        separator = delimiter or _CSV_DELIMITERS.get(suffix) or _delimiter(sample)
-    seen = _read_csv(sample, separator, rows) if is_csv else _read_json(sample, rows)
+        separator = delimiter or _CSV_DELIMITERS.get(suffix) or _delimiter(sample, encoding)
+    seen = _read_csv(sample, encoding, separator, rows) if is_csv else _read_json(sample, encoding, rows)
     if not seen.rows:
         raise ContractError("holds no row to draft a contract from: give a larger sample")
     how_much = "the whole sample" if seen.is_whole else "the first of the sample, so nothing is said to be required"
@@ -78,7 +85,7 @@ def draft(
                 "path": f"{source}/{_pattern(sample)}",
                 "format": "csv" if is_csv else "json",
                 **({"delimiter": separator} if is_csv else {}),
-                "encoding": "UTF-8",
+                "encoding": encoding,
             }
         ],
         "slaProperties": [
@@ -148,13 +155,24 @@ def _check(text: str, source: str, dataset: str) -> None:
             raise ContractError("\n".join(problem.replace(f"{folder}/", "") for problem in problems))
 
 
-def _is_csv(sample: Path) -> bool:
+def _is_csv(sample: Path, encoding: str) -> bool:
     """Return whether a sample is a CSV, by its name, or by how it begins where the name says nothing."""
     suffix = Path(sample.name.lower().removesuffix(".gz")).suffix
     if suffix in _CSV_DELIMITERS or suffix in (".json", ".jsonl", ".ndjson"):
         return suffix in _CSV_DELIMITERS
+    return _first_line(sample, encoding).strip()[:1] not in ("{", "[", "")
+
+
+def _encoding(sample: Path) -> str:
+    """Return the encoding that the sample's first bytes tell: UTF-16 by its byte order mark, else UTF-8."""
     with opened(sample, hash_of(sample)) as stream:
-        return stream.readline(1 << 16).strip()[:1] not in (b"{", b"[", b"")
+        return "UTF-16" if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "UTF-8"
+
+
+def _first_line(sample: Path, encoding: str) -> str:
+    with opened(sample, hash_of(sample)) as stream:
+        line: bytes = decoded(stream, encoding).readline(1 << 16)
+    return line.decode("utf-8", "replace")
 
 
 def _pattern(sample: Path) -> str:
@@ -163,18 +181,17 @@ def _pattern(sample: Path) -> str:
     return re.sub(r"[\[\]*?]", "?", name)
 
 
-def _delimiter(sample: Path) -> str:
+def _delimiter(sample: Path, encoding: str) -> str:
     """Return which delimiter stands most often in the header, outside its quotes."""
-    with opened(sample, hash_of(sample)) as stream:
-        header = stream.readline(1 << 16).decode("utf-8", "replace")
+    header = _first_line(sample, encoding)
     return max(",;\t|", key=re.sub(r'"[^"]*"', "", header).count)
 
 
-def _read_csv(file: Path, delimiter: str, rows: int | None) -> Sample:
+def _read_csv(file: Path, encoding: str, delimiter: str, rows: int | None) -> Sample:
     csv.field_size_limit(1 << 30)  # process-wide and 128 KiB by default
     seen = Sample(is_csv=True)
     with opened(file, hash_of(file)) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8", newline="\n")  # type: ignore[type-var]
+        text = io.TextIOWrapper(decoded(stream, encoding), encoding="utf-8", newline="\n")
         reader = csv.reader(text, delimiter=delimiter)
         try:
             names = header_names(next((record for record in reader if record), []))
@@ -193,16 +210,16 @@ def _read_csv(file: Path, delimiter: str, rows: int | None) -> Sample:
         except csv.Error as error:
             raise ContractError(f"line {reader.line_num}: {error}: end lines with a line feed") from None
         except UnicodeDecodeError:
-            raise ContractError(f"is not UTF-8 after line {reader.line_num}: convert it to UTF-8") from None
+            raise ContractError(f"is not {encoding}: give its --encoding, such as Windows-1252") from None
         finally:
             text.detach()
     return seen
 
 
-def _read_json(file: Path, rows: int | None) -> Sample:
+def _read_json(file: Path, encoding: str, rows: int | None) -> Sample:
     seen = Sample(is_csv=False)
     with opened(file, hash_of(file)) as stream:
-        values = (value for _, _, value, _ in json_lines(stream, MAX_ROW_BYTES, orjson.loads))
+        values = (value for _, _, value, _ in json_lines(decoded(stream, encoding), MAX_ROW_BYTES, orjson.loads))
         while block := list(islice(values, _left(rows, seen))):
             valid = [value for value in block if isinstance(value, dict)]
             seen.left_out += len(block) - len(valid)

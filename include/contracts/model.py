@@ -32,6 +32,7 @@ from include.contracts.names import (
     SYSTEM_COLUMNS,
     fold,
 )
+from include.contracts.options import unknown_options
 from include.contracts.types import LANDED_TYPES, LANDED_TYPES_SPELLED
 from include.errors import FinalError
 from include.names import spelled
@@ -98,6 +99,7 @@ class Contract:
     path: str | None  # glob below the landing root; None for a table that an application owns
     format: str  # json (one object a line) or csv
     delimiter: str
+    encoding: str  # as Python calls it
     url_setting: str | None  # the setting that holds the URL, for a dataset that is fetched
     max_bad_rows: int
     max_bad_percent: float
@@ -347,6 +349,9 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
     _check_names(columns, table.physicalName or "", is_landed=landing is not None, file=file)
     if landing is not None and landing.format not in ("json", "csv"):
         raise ContractError(f"{file}: servers: format: {landing.format!r} is neither json nor csv")
+    problems = list(unknown_options(document, landing))
+    if problems:
+        raise ContractError("\n".join(f"{file}: {problem}" for problem in problems))
     url_setting = custom(landing.customProperties, "urlSetting") if landing else None
     if url_setting and landing and (landing.path or "").count("*") != 1:
         raise ContractError(f"{file}: servers: path: needs one *, where the time of a fetch is put")
@@ -383,6 +388,7 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         path=landing.path if landing else None,
         format=(landing.format if landing else None) or "json",
         delimiter=delimiter,
+        encoding=(landing.encoding if landing else None) or "UTF-8",
         url_setting=url_setting,
         max_bad_rows=int(_limit(limits, "maxBadRows", 20, file)),
         max_bad_percent=_limit(limits, "maxBadPercent", 10, file),

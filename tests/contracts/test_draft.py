@@ -311,7 +311,7 @@ def test_delimiter_may_be_written_as_an_escape_and_others_are_refused(
     [
         (b"id,n\r1,a\r", "end lines with a line feed"),
         ("id,naïve\n".encode("latin-1") + b"1,2\n", "is not UTF-8"),
-        (b"\xff\xfei\0d\0", "is not UTF-8"),
+        (b"id\n\xff\n", "is not UTF-8: give its --encoding, such as Windows-1252"),
         (b"v,v\n1,2\n", "its header names the column v twice"),
     ],
 )
@@ -347,3 +347,19 @@ def test_no_personal_value_is_guessed_from_a_part_of_a_word(name: str) -> None:
 def test_personal_values_are_guessed_from_whole_words(name: str, kind: str) -> None:
     assert guess_personal(name, "string") == kind
     assert guess_personal(name, "integer") is None
+
+
+@pytest.mark.parametrize(("encoding", "given"), [("UTF-16", None), ("Windows-1252", "Windows-1252")])
+def test_the_encoding_of_a_sample_stands_in_its_contract(
+    tmp_path: Path, source_uri: str, encoding: str, given: str | None
+) -> None:
+    content = "id;prix €\n1;é\n".encode(encoding)
+    document, _ = drafted(tmp_path, content, encoding=given)
+    assert document["servers"][0]["encoding"] == encoding
+    assert list(properties(document)) == ["id", "prix €"]
+    place = Place(read_contract(tmp_path / "contracts/web/orders.yaml"), tmp_path, source_uri)
+    place.put("web/sample.csv", content)
+    assert place.land().rows_loaded == 1
+    with pytest.raises(ContractError, match="encoding: 'klingon' is none that Python knows"):
+        (tmp_path / "contracts/web/orders.yaml").unlink()
+        drafted(tmp_path, content, encoding="klingon")

@@ -1,4 +1,8 @@
-"""One Airflow DAG per dataset: find its new files, then land them under its contract, one task per batch."""
+"""One Airflow DAG per dataset: find its new files, then land them under its contract, one task per batch.
+
+An error at import would take every DAG of this file away, so a contract that can't be read gets a DAG as well: its one
+task fails with the sentence that says what is wrong.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,9 @@ from typing import Any
 
 from airflow.sdk import Metadata, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
-from airflow.timetables.trigger import CronTriggerTimetable
 
-from include import landing, settings
-from include.contracts import Contract, read_contracts
+from include import landing
+from include.contracts import BrokenContract, Contract, ContractError, read_all, select
 from include.orchestration.assets import landed_asset
 from include.orchestration.defaults import DEFAULT_ARGS, connection_uri
 from include.orchestration.landing import (
@@ -19,6 +22,7 @@ from include.orchestration.landing import (
     has_news,
     land_batch,
     landing_dag_id,
+    landing_schedule,
 )
 
 
@@ -30,7 +34,7 @@ def make_dag(contract: Contract) -> None:
         dag_id=landing_dag_id(contract),
         description=f"Lands {contract.name} in source_db: valid rows in the table, the others in landing.rejects",
         doc_md=dag_page(contract),
-        schedule=CronTriggerTimetable(contract.schedule, timezone="UTC", run_immediately=settings.RUN_AT_FIRST_START),
+        schedule=landing_schedule(contract.schedule),
         catchup=False,
         max_active_runs=1,
         default_args={**DEFAULT_ARGS, "owner": contract.owner},
@@ -65,6 +69,32 @@ def make_dag(contract: Contract) -> None:
     pipeline()
 
 
-for each in read_contracts():
-    if each.is_landed:
-        make_dag(each)
+def make_failing_dag(contract: BrokenContract) -> None:
+    """Register the DAG of a dataset whose contract can't be read: each of its runs fails and says why."""
+
+    @dag(
+        dag_id=contract.pipeline,
+        description=f"Lands nothing: the contract of {contract.name} can't be read",
+        doc_md=f"### {contract.name}\nNothing lands until the contract is mended:\n\n{contract.problem}",
+        schedule=landing_schedule(contract.schedule or "0 0 * * *"),
+        catchup=False,
+        max_active_runs=1,
+        default_args=DEFAULT_ARGS,
+        tags=["landing", "broken contract"],
+    )
+    def pipeline() -> None:
+        @task
+        def read_contract() -> None:
+            """Fail with what is wrong with the contract."""
+            raise ContractError(contract.problem)
+
+        read_contract()
+
+    pipeline()
+
+
+contracts = select([], read_all())
+for each in contracts.readable:
+    make_dag(each)
+for broken in contracts.broken:
+    make_failing_dag(broken)

@@ -9,7 +9,7 @@ from airflow.sdk import DAG, Metadata, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include import transfer, transform
-from include.contracts import read_contracts, source_tables
+from include.contracts import read_all, source_tables
 from include.orchestration.assets import MARTS, RAW, landed_asset
 from include.orchestration.cosmos import build_group
 from include.orchestration.defaults import DEFAULT_ARGS, connection_uri
@@ -24,10 +24,10 @@ from include.orchestration.warehouse import (
     warehouse_schedule,
 )
 
-contracts = read_contracts()
-landed = [contract for contract in contracts if contract.is_landed]
+contracts = read_all()
+landed = [contract for contract in contracts.readable if contract.is_landed]
 landed_assets = [landed_asset(contract) for contract in landed]
-ALL_TABLES = source_tables(contracts)
+ALL_TABLES = source_tables(contracts.every)
 
 with DAG(
     dag_id="warehouse",
@@ -61,7 +61,8 @@ with DAG(
         if is_whole:
             ti.xcom_push("read_after", datetime.now(UTC).isoformat())
         source, target = connection_uri("source_db"), connection_uri("target_db")
-        ensure_landing_tables(landed, source)
+        for sentence in [contract.problem for contract in contracts.broken] + ensure_landing_tables(landed, source):
+            print(f"{sentence}\n  the other tables travel, and this one as it is")
         planned = plan_tables(source, target, params["tables"], full=params["full"], may_be_none=is_whole)
         if not planned:
             raise AirflowSkipException("source_db has no table to move yet")

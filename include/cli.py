@@ -11,10 +11,14 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from include import settings
 from include.command_line import Commands, add_command
 from include.errors import WarehouseError
+
+if TYPE_CHECKING:
+    from include.contracts import Contracts
 
 _INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended: 128 and the number of SIGINT
 
@@ -47,9 +51,19 @@ def _add_transfer(commands: Commands) -> None:
 
 
 def _own_tables() -> list[str]:
-    from include.contracts import read_contracts, source_tables
+    from include.contracts import source_tables
 
-    return source_tables(read_contracts())
+    return source_tables(_contracts().every)
+
+
+def _contracts() -> Contracts:
+    """Return the project's contracts, and say on stderr which of them are broken."""
+    from include.contracts import read_all
+
+    contracts = read_all()
+    for broken in contracts.broken:
+        print(broken.problem, file=sys.stderr)
+    return contracts
 
 
 def _add_transform(commands: Commands) -> None:
@@ -137,6 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _status(args: argparse.Namespace) -> int:
     from include import status
 
+    _contracts()
     # Imported here, because the stack without Docker needs packages that the image does not hold.
     if (settings.LOCAL / "databases").is_dir() or (settings.LOCAL / "run").is_dir():
         from include.stack.local import overview

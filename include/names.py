@@ -30,3 +30,8 @@ def spelled(part: str) -> str:
 def without_jinja(text: str) -> str:
     """Return a text that dbt's Jinja renders to this one: a brace that would open a template is escaped."""
     return re.sub(r"\{(?=[{%#])", "{{ '{' }}", text)
+
+
+def with_jinja(text: str) -> str:
+    """Return what `without_jinja` made this text from."""
+    return text.replace("{{ '{' }}", "{")

@@ -147,6 +147,17 @@ def csv_records(stream: Stream, max_bytes: int, delimiter: str, columns: dict[st
             yield (number, record, dict(zip(header, (f or None for f in fields), strict=True)), None)
 
 
+def header_names(header: list[str]) -> list[str]:
+    """Return the names of a header; an empty one, as an index or a trailing comma leaves it, is column_<place>."""
+    named = list(header)
+    for place, name in enumerate(header):
+        if not name.strip():
+            named[place] = f"column_{place + 1}"
+            while named[place] in header:
+                named[place] += "_"
+    return named
+
+
 class _Lines:
     """Numbered lines, some of which may be put back to be read again."""
 
@@ -171,6 +182,7 @@ def _header(lines: _Lines, delimiter: str, columns: dict[str, bool]) -> list[str
     header = _fields(first, delimiter)
     if header is None:
         raise UnusableFileError(f"has a first line that is no header of names separated by {delimiter!r}")
+    header = header_names(header)
     missing = [name for name, required in columns.items() if required and name not in header]
     unknown = [name for name in header if name not in columns]
     if missing or unknown or len(set(header)) != len(header):

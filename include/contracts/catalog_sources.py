@@ -6,6 +6,7 @@ gets a contract, its entry leaves the catalog's file.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import yaml
 
 from include import settings
 from include.contracts.catalog import CatalogTable, list_tables, reading, with_columns
-from include.contracts.model import Contract
+from include.contracts.model import BrokenContract, Contract
 from include.contracts.names import free_names
 from include.contracts.source_file import dump, existing, generated_path, source_text, table_entry
 
@@ -25,7 +26,7 @@ HEADER = (
 _SUFFIX = "__catalog_sources.yml"
 
 
-def sources(target_uri: str, contracts: list[Contract], project: Path) -> dict[Path, str | None]:
+def sources(target_uri: str, contracts: Sequence[Contract | BrokenContract], project: Path) -> dict[Path, str | None]:
     """Return the text of each file by its path, None for a file that has to go."""
     with reading(target_uri, "target_db") as connection:
         raw = [t for t in list_tables(connection) if t.schema.startswith(settings.RAW_PREFIX) and not t.parent]
@@ -41,7 +42,7 @@ def sources(target_uri: str, contracts: list[Contract], project: Path) -> dict[P
     return files
 
 
-def without_described(contracts: list[Contract], project: Path) -> dict[Path, str | None]:
+def without_described(contracts: Sequence[Contract | BrokenContract], project: Path) -> dict[Path, str | None]:
     """Return the files in which a table stands that has a contract by now, with the text that they should have.
 
     Needs no database.
@@ -58,11 +59,11 @@ def without_described(contracts: list[Contract], project: Path) -> dict[Path, st
     return files
 
 
-def _described(contracts: list[Contract]) -> set[tuple[str, str]]:
+def _described(contracts: Sequence[Contract | BrokenContract]) -> set[tuple[str, str]]:
     return {(settings.RAW_PREFIX + contract.schema, contract.table) for contract in contracts}
 
 
-def _folders(raw_schemas: list[str], contracts: list[Contract]) -> dict[str, str]:
+def _folders(raw_schemas: list[str], contracts: Sequence[Contract | BrokenContract]) -> dict[str, str]:
     """Return the folder of each raw schema: that of its contracts, else its folded name."""
     known = {settings.RAW_PREFIX + contract.schema: contract.source for contract in contracts}
     names = [schema.removeprefix(settings.RAW_PREFIX) for schema in raw_schemas if schema not in known]

@@ -14,11 +14,10 @@ from typing import Any, TypeAlias
 
 import jsonschema_rs
 import yaml
-from croniter import croniter
 
 from include import settings
 from include.contracts import dbt_sources
-from include.contracts.model import Contract, ContractError, read_contract
+from include.contracts.model import Contract, ContractError, read_all, read_contract
 
 _ENGINES = ("jsonschema", "landing")
 _DATA = ("examples", "name", "physicalName")  # rows and names of tables may hold any text, TODO included
@@ -41,15 +40,16 @@ def check_contracts(
     files = sorted((folder or settings.CONTRACTS).glob("*/*.yaml"))
     found = {file: check_file(file) for file in files}
     problems = [problem for file in files for problem in found[file]]
-    every = [read_contract(file) for file in files if not found[file]]
-    readable = [contract for contract in every if settings.WITH_DEMO or not contract.is_demo]
+    contracts = read_all(folder)
+    problems += [broken.problem for broken in contracts.broken if not found[broken.file]]
+    readable = [contract for contract in contracts.readable if not found[contract.file]]
     if not allow_todo:
         problems += [problem for contract in readable for problem in _todos(contract.file)]
     for check in stages:
         problems += check(readable)
     contradictions = dbt_sources.conflicts(sorted(readable, key=lambda contract: contract.name))
     problems += contradictions
-    if not any(found.values()) and not contradictions:
+    if not contradictions:
         problems += [
             f"{path}: differs from the contracts: run `warehouse contract sources --write`"
             for path in dbt_sources.differing(folder, project)
@@ -61,19 +61,23 @@ def check_file(file: Path) -> list[str]:
     """Return what is wrong with one contract, without a database."""
     try:
         document = _read(file)
-    except yaml.YAMLError as error:
-        return [f"{file}: is no YAML: {error}"]
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, OSError):
+        return _unreadable(file)
     errors = [
         f"{file}: {'.'.join(map(str, error.instance_path)) or 'the contract'}: {error.message[:200]}"
         for error in _standard().iter_errors(document)
     ]
     if errors:
         return errors
+    return _unreadable(file) or [f"{file}: {problem}" for problem in _problems(read_contract(file), document)]
+
+
+def _unreadable(file: Path) -> list[str]:
     try:
-        contract = read_contract(file)
+        read_contract(file)
     except ContractError as error:
         return [str(error)]
-    return [f"{file}: {problem}" for problem in _problems(contract, document)]
+    return []
 
 
 def _read(file: Path) -> Any:
@@ -106,10 +110,10 @@ def _places_to_do(value: Any, place: str = "") -> Iterator[str]:
 
 def _problems(contract: Contract, document: dict[str, object]) -> list[str]:
     problems = []
+    if contract.is_landed and not contract.schedule:
+        problems.append("slaProperties: schedule: None is no cron schedule such as '0 * * * *'")
     if document.get("id") != contract.name:
         problems.append(f"id: is {document.get('id')!r}, which should be {contract.name!r}, after folder and file")
-    if contract.is_landed and not croniter.is_valid(contract.schedule or ""):
-        problems.append(f"slaProperties: schedule: {contract.schedule!r} is no cron schedule such as '0 * * * *'")
     for column in contract.columns:
         if not column.description:
             problems.append(f"schema: {column.path}: has no description")

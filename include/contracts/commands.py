@@ -13,7 +13,7 @@ from include.command_line import Commands, add_command, add_group
 from include.contracts import dbt_sources
 from include.contracts.check import StageCheck, check_contracts
 from include.contracts.draft import write_draft
-from include.contracts.model import read_contracts
+from include.contracts.model import read_all, read_contracts
 from include.contracts.table_check import check_tables
 from include.contracts.table_draft import write_table_drafts
 
@@ -66,7 +66,9 @@ def add_commands(commands: Commands, checks: Callable[[str | None], Sequence[Sta
         dest="tables",
         help="instead of a sample: a table of source_db as schema.table, or a shell pattern of several; repeatable",
     )
-    new.add_argument("--delimiter", help="between the values of a CSV (guessed from its first line)")
+    new.add_argument("--delimiter", help=r"between the values of a CSV, \t for a tab (guessed from its first line)")
+    new.add_argument("--encoding", help="of the sample, such as Windows-1252 (UTF-8, or UTF-16 by its first bytes)")
+    new.add_argument("--rows", type=_row_count, help="read so many rows of the sample (all)")
     new.add_argument("--schedule", default="0 0 * * *", help="cron schedule of landing, UTC (%(default)s)")
     new.set_defaults(parser=new)
 
@@ -88,11 +90,24 @@ def _contract_new(args: argparse.Namespace) -> int:
     if args.tables:
         return _draft_tables(args.tables)
     file = write_draft(
-        args.name, args.sample, folder=settings.CONTRACTS, delimiter=args.delimiter, schedule=args.schedule
+        args.name,
+        args.sample,
+        folder=settings.CONTRACTS,
+        delimiter=args.delimiter,
+        schedule=args.schedule,
+        rows=args.rows,
+        encoding=args.encoding,
+        report=partial(print, file=sys.stderr),
     )
     print(f"{file}: read it, replace each TODO and mark what is personal; then")
     _print_next_steps()
     return 0
+
+
+def _row_count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 up")
+    return int(text)
 
 
 def _draft_tables(patterns: list[str]) -> int:
@@ -124,7 +139,10 @@ def _contract_sources(args: argparse.Namespace) -> int:
         print(
             f"run `warehouse contract sources --write{' --from-catalog' if args.from_catalog else ''}`", file=sys.stderr
         )
-    return 1 if paths and not args.write else 0
+    broken = read_all(settings.CONTRACTS).broken
+    for contract in broken:
+        print(f"{contract.problem}\n  the dbt source keeps the entry that {contract.name} has", file=sys.stderr)
+    return 1 if broken or (paths and not args.write) else 0
 
 
 def _shown(path: Path) -> Path:

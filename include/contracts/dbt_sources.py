@@ -1,5 +1,7 @@
 """The dbt sources, generated from the contracts: descriptions, and one test per table of what its contract promises.
 
+A table whose contract is broken keeps the entry that it has, so that models which read it still build.
+
 One test per table, because each test is a query of its own and takes its share of the build. It passes while the table
 has not arrived. A table that files land in holds every version of a row, so its key is not unique and is not tested; a
 table of an application arrives with its primary key. A test in tests/contracts fails when the files in dbt/ differ from
@@ -14,8 +16,8 @@ from typing import Any
 
 from include import settings
 from include.contracts import catalog_sources
-from include.contracts.model import Column, Contract, ContractError, read_contracts
-from include.contracts.source_file import existing, generated_path, source_text, table_entry
+from include.contracts.model import BrokenContract, Column, Contract, ContractError, read_all
+from include.contracts.source_file import described_tables, existing, generated_path, source_text, table_entry
 from include.names import qualified, quoted, sql_text
 
 HEADER = "# Made from include/contracts by `warehouse contract sources --write`: change the contract, not this.\n"
@@ -62,7 +64,8 @@ def sources(
     other, and what `include.postgres.session` raises.
     """
     folder, project = folder or settings.CONTRACTS, project or settings.DBT_PROJECT
-    contracts = read_contracts(folder)
+    known = read_all(folder)
+    contracts = list(known.readable)
     problems = conflicts(contracts)
     if problems:
         raise ContractError("\n".join(problems))
@@ -70,9 +73,12 @@ def sources(
         path for path in existing(project, _SUFFIX, HEADER) if not any(folder.glob(f"{path.parent.name}/*.yaml"))
     ]
     files: dict[Path, str | None] = dict.fromkeys(of_nothing)
-    for source, group in groupby(contracts, key=lambda contract: contract.source):
-        files[generated_path(project, source, _SUFFIX)] = _source(source, list(group))
-    every = read_contracts(folder, with_demo=True)
+    for source, group in groupby(
+        sorted(known.every, key=lambda contract: contract.name), key=lambda contract: contract.source
+    ):
+        path = generated_path(project, source, _SUFFIX)
+        files[path] = _source(source, list(group), _entries(path))
+    every = read_all(folder, with_demo=True).every
     if target_uri is None:
         return files | catalog_sources.without_described(every, project)
     return files | catalog_sources.sources(target_uri, every, project)
@@ -104,21 +110,31 @@ def _differing(files: dict[Path, str | None]) -> list[Path]:
     return [path for path, text in files.items() if (path.read_text("utf-8") if path.is_file() else None) != text]
 
 
-def _source(source: str, group: list[Contract]) -> str:
+def _source(source: str, group: list[Contract | BrokenContract], entries: dict[str, dict[str, Any]]) -> str | None:
+    """Return the text of a source's file, None where no table is left in it. `entries` are what it holds now."""
     tables = [
-        {
-            **table_entry(contract.dbt_name, contract.table),
-            "description": contract.description,
-            "config": {"meta": {"contract": contract.name, "owner": contract.owner}},
-            **_test(contract),
-            "columns": [
-                *(_column(column) for column in contract.columns),
-                *({"name": n, "description": d} for n, d in METADATA.items() if contract.is_landed),
-            ],
-        }
-        for contract in group
+        entries.get(contract.name) if isinstance(contract, BrokenContract) else _entry(contract) for contract in group
     ]
-    return source_text(HEADER, source, group[0].schema, tables)
+    kept = [table for table in tables if table is not None]
+    return source_text(HEADER, source, group[0].schema, kept) if kept else None
+
+
+def _entries(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the tables that a generated file describes now, by the names of their contracts."""
+    return {table["config"]["meta"]["contract"]: table for table in described_tables(path, HEADER)}
+
+
+def _entry(contract: Contract) -> dict[str, Any]:
+    return {
+        **table_entry(contract.dbt_name, contract.table),
+        "description": contract.description,
+        "config": {"meta": {"contract": contract.name, "owner": contract.owner}},
+        **_test(contract),
+        "columns": [
+            *(_column(column) for column in contract.columns),
+            *({"name": n, "description": d} for n, d in METADATA.items() if contract.is_landed),
+        ],
+    }
 
 
 def _test(contract: Contract) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import re
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,55 +16,65 @@ import orjson
 import yaml
 
 from include import settings
-from include.contracts.model import MAX_ROW_BYTES, ContractError
-from include.contracts.names import DATASET_NAME, SOURCE_NAME
-from include.readers import json_lines, opened
+from include.contracts.check import check_file
+from include.contracts.model import MAX_ROW_BYTES, NO_KEY, ContractError, csv_delimiter
+from include.contracts.names import DATASET_NAME, SOURCE_NAME, free_column
+from include.contracts.options import is_encoding
+from include.contracts.personal import guess_personal
+from include.contracts.sample import Field, Sample, find_key
+from include.decoding import decoded
+from include.readers import header_names, json_lines, opened
 from include.storage import FileError, hash_of
 
-SAMPLE_ROWS = 10_000
-_PATTERNS = (
-    ("integer", re.compile(r"-?(0|[1-9][0-9]{0,17})")),
-    ("number", re.compile(r"-?[0-9]{1,30}\.[0-9]{1,30}")),
-    ("boolean", re.compile(r"true|false")),
-    ("date", re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")),
-    ("timestamp", re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}.*)?")),
-)
-_COLUMN_TYPES = {
-    "integer": "bigint",
-    "number": "numeric",
-    "boolean": "boolean",
-    "date": "date",
-    "timestamp": "timestamptz",
-    "string": "text",
-    "array": "jsonb",
-}
-_PERSONAL = {  # kind of personal value, by a pattern of the property's name; the first that matches counts
-    "email": re.compile("mail", re.IGNORECASE),
-    "phone": re.compile("phone|mobile", re.IGNORECASE),
-    "birth_date": re.compile("birth", re.IGNORECASE),
-    "first_name": re.compile("(first|given)[_-]?name", re.IGNORECASE),
-    "last_name": re.compile("(last|family)[_-]?name|surname", re.IGNORECASE),
-    "full_name": re.compile("name$", re.IGNORECASE),
-    "address": re.compile("address|street", re.IGNORECASE),
-    "postcode": re.compile("postcode|zip", re.IGNORECASE),
-    "city": re.compile("city|town", re.IGNORECASE),
-}
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[a-zA-Z]+")
+_BLOCK_ROWS = 5000
+_CSV_DELIMITERS = {".csv": None, ".tsv": "\t", ".tab": "\t", ".psv": "|"}  # None: guessed from the header
+
+Report = Callable[[str], None]
 
 
-def draft(source: str, dataset: str, sample: Path, *, delimiter: str | None = None, schedule: str = "0 0 * * *") -> str:
+def draft(
+    source: str,
+    dataset: str,
+    sample: Path,
+    *,
+    delimiter: str | None = None,
+    schedule: str = "0 0 * * *",
+    rows: int | None = None,
+    encoding: str | None = None,
+    report: Report = lambda _: None,
+) -> str:
     """Return the text of a contract under which the sample's rows are valid.
 
-    Types, nulls and the key are guessed from the first 10,000 rows at most. Raises ContractError for a sample that
-    shows too little.
+    Names, types, nulls and the key are those of the whole sample, or of its first `rows`; `report` is given sentences
+    that say what was read, and how sure the key is. Raises ContractError for a sample that shows too little.
     """
-    is_csv = ".csv" in sample.suffixes or delimiter is not None
-    separator = delimiter or (_delimiter(sample) if is_csv else ",")
-    rows = _rows(sample, is_csv, separator)
-    if not rows:
+    if encoding is not None and not is_encoding(encoding):
+        raise ContractError(f"encoding: {encoding!r} is none that Python knows: UTF-8, Windows-1252, UTF-16, ...")
+    encoding = encoding or _encoding(sample)
+    if delimiter is not None:
+        delimiter = csv_delimiter(delimiter)
+    is_csv = delimiter is not None or _is_csv(sample, encoding)
+    separator = ","
+    if is_csv:
+        suffix = Path(sample.name.lower().removesuffix(".gz")).suffix
+        separator = delimiter or _CSV_DELIMITERS.get(suffix) or _delimiter(sample, encoding)
+    seen = _read_csv(sample, encoding, separator, rows) if is_csv else _read_json(sample, encoding, rows)
+    if not seen.rows:
         raise ContractError("holds no row to draft a contract from: give a larger sample")
-    properties = _properties(rows, is_csv, ())
-    _mark_key(properties, rows)
+    how_much = "the whole sample" if seen.is_whole else "the first of the sample, so nothing is said to be required"
+    report(f"read {seen.rows:,} rows, {how_much}")
+    if seen.left_out:
+        report(f"left out {seen.left_out:,} lines or records that are no rows: landing would reject them")
+    key = find_key(seen)
+    for note in key.notes:
+        report(note)
+    properties = _properties(list(seen.fields.values()), seen.rows if seen.is_whole else None, (), set())
+    for position, name in enumerate(key.names, 1):
+        keyed = next(each for each in properties if each["name"] == name)
+        keyed |= {"primaryKey": True, "primaryKeyPosition": position}
+    what = "TODO: what one row is."
+    if not key.names:
+        what += f" Give the properties that tell its rows apart a primaryKey: {key.notes[-1]}."
     document: dict[str, Any] = {
         **draft_head(source, dataset),
         "description": {"purpose": "TODO: what the rows are, and what for."},
@@ -69,10 +82,10 @@ def draft(source: str, dataset: str, sample: Path, *, delimiter: str | None = No
             {
                 "server": "landing",
                 "type": "custom",
-                "path": f"{source}/{dataset}{'.csv' if is_csv else '.json'}",
+                "path": f"{source}/{_pattern(sample)}",
                 "format": "csv" if is_csv else "json",
                 **({"delimiter": separator} if is_csv else {}),
-                "encoding": "UTF-8",
+                "encoding": encoding,
             }
         ],
         "slaProperties": [
@@ -88,7 +101,7 @@ def draft(source: str, dataset: str, sample: Path, *, delimiter: str | None = No
                 "physicalName": dataset.replace("-", "_").lower(),
                 "physicalType": "table",
                 "logicalType": "object",
-                "description": "TODO: what one row is.",
+                "description": what,
                 "properties": properties,
             }
         ],
@@ -121,6 +134,7 @@ def write_draft(name: str, sample: Path, *, folder: Path = settings.CONTRACTS, *
         raise ContractError(f"{file}: is there already; change it, or remove it first")
     try:
         text = draft(source, dataset, sample, **options)
+        _check(text, source, dataset)
     except (ContractError, FileError) as error:
         raise ContractError(f"{sample}: {error}") from None
     except OSError as error:
@@ -130,58 +144,131 @@ def write_draft(name: str, sample: Path, *, folder: Path = settings.CONTRACTS, *
     return file
 
 
-def guess_personal(name: str, logical_type: str) -> str | None:
-    """Return the kind of personal value that a property's name speaks of, or None."""
-    if logical_type not in ("string", "date"):
-        return None
-    return next((kind for kind, pattern in _PERSONAL.items() if pattern.search(name)), None)
+def _check(text: str, source: str, dataset: str) -> None:
+    """Raise ContractError for a draft that `contract check` would refuse for more than TODOs and a missing key."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, source, f"{dataset}.yaml")
+        file.parent.mkdir()
+        file.write_text(text, encoding="utf-8")
+        problems = [problem for problem in check_file(file) if NO_KEY not in problem]
+        if problems:
+            raise ContractError("\n".join(problem.replace(f"{folder}/", "") for problem in problems))
 
 
-def _delimiter(sample: Path) -> str:
+def _is_csv(sample: Path, encoding: str) -> bool:
+    """Return whether a sample is a CSV, by its name, or by how it begins where the name says nothing."""
+    suffix = Path(sample.name.lower().removesuffix(".gz")).suffix
+    if suffix in _CSV_DELIMITERS or suffix in (".json", ".jsonl", ".ndjson"):
+        return suffix in _CSV_DELIMITERS
+    return _first_line(sample, encoding).strip()[:1] not in ("{", "[", "")
+
+
+def _encoding(sample: Path) -> str:
+    """Return the encoding that the sample's first bytes tell: UTF-16 by its byte order mark, else UTF-8."""
     with opened(sample, hash_of(sample)) as stream:
-        header = stream.readline(1 << 16).decode("utf-8", "replace")
-    return max(",;\t|", key=header.count)
+        return "UTF-16" if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "UTF-8"
 
 
-def _rows(sample: Path, is_csv: bool, delimiter: str) -> list[dict[str, Any]]:
+def _first_line(sample: Path, encoding: str) -> str:
     with opened(sample, hash_of(sample)) as stream:
-        if is_csv:
-            text = (line.decode("utf-8", "replace") for line in iter(stream.readline, b""))
-            return [
-                {name: value or None for name, value in record.items() if name is not None}
-                for record in islice(csv.DictReader(text, delimiter=delimiter), SAMPLE_ROWS)
-            ]
-        values = (value for _, _, value, _ in json_lines(stream, MAX_ROW_BYTES, orjson.loads))
-        return list(islice((value for value in values if isinstance(value, dict)), SAMPLE_ROWS))
+        line: bytes = decoded(stream, encoding).readline(1 << 16)
+    return line.decode("utf-8", "replace")
 
 
-def _properties(rows: list[dict[str, Any]], is_csv: bool, above: tuple[str, ...]) -> list[dict[str, Any]]:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return [_property(name, [row.get(name) for row in rows], is_csv, above) for name in names]
+def _pattern(sample: Path) -> str:
+    """Return the contract's path of files that are called like the sample. The path ends in .gz by itself."""
+    name = sample.name.removesuffix(".gz")
+    return re.sub(r"[\[\]*?]", "?", name)
 
 
-def _property(name: str, values: list[Any], is_csv: bool, above: tuple[str, ...]) -> dict[str, Any]:
-    present = [value for value in values if value is not None]
-    made: dict[str, Any] = {"name": name}
-    kind, as_text = _kind(name, present, is_csv)
-    column = re.sub(r"[^a-z0-9_]+", "_", "_".join((*above, name)).lower())
-    if column != name and kind != "object":
-        made["physicalName"] = column
-    made["logicalType"] = kind
-    if kind != "object":
-        made["physicalType"] = "double precision" if kind == "number" and not as_text else _COLUMN_TYPES[kind]
-    if len(present) == len(values):
+def _delimiter(sample: Path, encoding: str) -> str:
+    """Return which delimiter stands most often in the header, outside its quotes."""
+    header = _first_line(sample, encoding)
+    return max(",;\t|", key=re.sub(r'"[^"]*"', "", header).count)
+
+
+def _read_csv(file: Path, encoding: str, delimiter: str, rows: int | None) -> Sample:
+    csv.field_size_limit(1 << 30)  # process-wide and 128 KiB by default
+    seen = Sample(is_csv=True)
+    with opened(file, hash_of(file)) as stream:
+        text = io.TextIOWrapper(decoded(stream, encoding), encoding="utf-8", newline="\n")
+        reader = csv.reader(text, delimiter=delimiter)
+        try:
+            names = header_names(next((record for record in reader if record), []))
+            twice = [name for name in names if names.count(name) > 1]
+            if twice:
+                raise ContractError(f"its header names the column {twice[0]} twice: rename one of them")
+            records = (record for record in reader if record)
+            while block := list(islice(records, _left(rows, seen))):
+                valid = [record for record in block if len(record) == len(names)]
+                seen.left_out += len(block) - len(valid)
+                columns = zip(*valid, strict=True) if valid else ()
+                seen.add(
+                    {n: [v or None for v in column] for n, column in zip(names, columns, strict=False)}, len(valid)
+                )
+            seen.is_whole = next(records, None) is None
+        except csv.Error as error:
+            raise ContractError(f"line {reader.line_num}: {error}: end lines with a line feed") from None
+        except UnicodeDecodeError:
+            raise ContractError(f"is not {encoding}: give its --encoding, such as Windows-1252") from None
+        finally:
+            text.detach()
+    return seen
+
+
+def _read_json(file: Path, encoding: str, rows: int | None) -> Sample:
+    seen = Sample(is_csv=False)
+    with opened(file, hash_of(file)) as stream:
+        values = (value for _, _, value, _ in json_lines(decoded(stream, encoding), MAX_ROW_BYTES, orjson.loads))
+        while block := list(islice(values, _left(rows, seen))):
+            valid = [value for value in block if isinstance(value, dict)]
+            seen.left_out += len(block) - len(valid)
+            names = dict.fromkeys(name for value in valid for name in value)
+            seen.add({name: [value.get(name) for value in valid] for name in names}, len(valid))
+        seen.is_whole = next(values, None) is None
+    return seen
+
+
+def _left(rows: int | None, seen: Sample) -> int:
+    return _BLOCK_ROWS if rows is None else min(_BLOCK_ROWS, rows - seen.rows - seen.left_out)
+
+
+def _properties(
+    fields: list[Field], whole: int | None, above: tuple[str, ...], taken: set[str]
+) -> list[dict[str, Any]]:
+    """Return the properties of an object. `whole` is how many objects there are, None where they were not all read."""
+    return [_property(field, whole, above, taken) for field in fields]
+
+
+def _property(field: Field, whole: int | None, above: tuple[str, ...], taken: set[str]) -> dict[str, Any]:
+    try:
+        kind = field.type()
+    except ValueError as error:
+        several = f"{field.name}: holds values of several types ({error}): give a sample with one of them"
+        raise ContractError(several) from None
+    made: dict[str, Any] = {"name": field.name}
+    is_column = kind.physical is not None
+    if is_column:
+        column = free_column("_".join((*above, field.name)), taken)
+        taken.add(column)
+        if column != field.name:
+            made["physicalName"] = column
+    made["logicalType"] = kind.logical
+    if is_column:
+        made["physicalType"] = kind.physical
+    if field.present == whole:
         made["required"] = True
-    if kind == "object":
-        made["properties"] = _properties(present, is_csv, (*above, name))
-    elif kind == "array":
-        items = [item for value in present for item in value]
-        if items and all(isinstance(item, dict) for item in items):
-            made["items"] = {"name": "item", "logicalType": "object", "properties": _properties(items, is_csv, ())}
-    elif kind == "string" and present and all(_EMAIL.fullmatch(value) for value in present):
+    inner = None if whole is None else field.objects
+    if not is_column:
+        made["properties"] = _properties(list(field.fields.values()), inner, (*above, field.name), taken)
+    elif field.items is not None and field.items.types == {dict} and field.items.fields:
+        objects = None if whole is None else field.items.objects
+        properties = _properties(list(field.items.fields.values()), objects, (), set())
+        made["items"] = {"name": "item", "logicalType": "object", "properties": properties}
+    elif kind.is_email:
         made["logicalTypeOptions"] = {"format": "email"}
-    custom = [{"property": "arrivesAs", "value": "string"}] if as_text and not is_csv else []
-    personal = guess_personal(name, kind)
+    custom = [{"property": "arrivesAs", "value": "string"}] if kind.arrives_as_text and not field.is_csv else []
+    personal = guess_personal(field.name, kind.logical)
     if personal:
         made["classification"] = "personal"
         custom.append({"property": "personal", "value": personal})
@@ -189,48 +276,3 @@ def _property(name: str, values: list[Any], is_csv: bool, above: tuple[str, ...]
         made["customProperties"] = custom
     made["description"] = "TODO"
     return made
-
-
-def _kind(name: str, values: list[Any], is_csv: bool) -> tuple[str, bool]:
-    """Return the logical type that fits all values, and whether it is a number or boolean that is written as text."""
-    types = {type(value) for value in values}
-    if types == {dict}:
-        return "object", False
-    if types == {list}:
-        return "array", False
-    if types == {bool}:
-        return "boolean", False
-    if types == {int} and all(-(2**63) <= value < 2**63 for value in values):
-        return "integer", False
-    if types and types <= {int, float}:
-        return "number", False
-    if types == {str}:
-        for kind, pattern in _PATTERNS:
-            if _all_match(pattern, values) and (is_csv or kind not in ("integer", "boolean")):
-                return kind, kind in ("integer", "number", "boolean")
-        if is_csv and _all_match(re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?"), values):
-            return "number", True
-    if types - {str}:
-        several = ", ".join(sorted(kind.__name__ for kind in types))
-        raise ContractError(f"{name}: holds values of several types ({several}): give a sample with one of them")
-    return "string", False
-
-
-def _all_match(pattern: re.Pattern[str], values: Iterable[str]) -> bool:
-    return all(pattern.fullmatch(value) for value in values)
-
-
-def _mark_key(properties: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
-    """Mark the likeliest key: a property that is always there and unique, by preference one named like an id."""
-    candidates = [
-        p
-        for p in properties
-        if p.get("required")
-        and p["logicalType"] in ("string", "integer")
-        and len({row[p["name"]] for row in rows}) == len(rows)
-    ] or [p for p in properties if p["logicalType"] in ("string", "integer")]
-    if not candidates:
-        raise ContractError("holds no text or integer that could be the key: write the contract by hand")
-    chosen = next((p for p in candidates if re.search(r"(^|_|-)(id|key|number|sku)$", p["name"])), candidates[0])
-    chosen["primaryKey"] = True
-    chosen["primaryKeyPosition"] = 1

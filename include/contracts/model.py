@@ -1,6 +1,7 @@
 """Data contracts: one YAML file per dataset, in the Open Data Contract Standard, read into what the stages use.
 
-`read_contracts()` opens no connection and takes milliseconds, because DAG files call it whenever they are parsed.
+`read_all()` opens no connection and takes milliseconds, because DAG files call it whenever they are parsed. A contract
+that can't be read is a `BrokenContract` with its sentence, and stops nothing but its own dataset.
 The file include/contracts/<source>/<dataset>.yaml describes the row as it arrives; `physicalName` and `physicalType`
 say which column of which table holds a value. An object without a physicalType has no column itself: its properties
 have. An array or object with one (jsonb) is one column.
@@ -12,17 +13,27 @@ schema the table is in, where that is not called like the folder.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
 from typing import Any
 
 import yaml
+from croniter import croniter
 from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard, SchemaProperty
 
 from include import settings
-from include.contracts.names import fold
+from include.contracts.names import (
+    DATASET_NAME,
+    LANDING_COLUMNS,
+    MAX_NAME_BYTES,
+    SOURCE_NAME,
+    SYSTEM_COLUMNS,
+    fold,
+)
+from include.contracts.options import unknown_options
+from include.contracts.types import LANDED_TYPES, LANDED_TYPES_SPELLED
 from include.errors import FinalError
 from include.names import spelled
 
@@ -31,6 +42,9 @@ MAX_ROW_BYTES = 16 * 1024 * 1024  # of one line of a file
 MAX_FETCH_BYTES = 4 * 1024**3
 MAX_FETCH_SECONDS = 1800.0
 DEFAULT_OWNER = "data-platform"  # of what no contract names a team for
+
+# Said of a landed contract without a key: a draft has none where its sample shows none.
+NO_KEY = "no property has primaryKey"
 
 
 class ContractError(FinalError):
@@ -86,6 +100,7 @@ class Contract:
     path: str | None  # glob below the landing root; None for a table that an application owns
     format: str  # json (one object a line) or csv
     delimiter: str
+    encoding: str  # as Python calls it
     url_setting: str | None  # the setting that holds the URL, for a dataset that is fetched
     max_bad_rows: int
     max_bad_percent: float
@@ -111,6 +126,11 @@ class Contract:
         return self.table if fold(self.table) == self.table else self.dataset.replace("-", "_")
 
     @property
+    def pipeline(self) -> str:
+        """The id of the DAG that lands the dataset."""
+        return f"land_{self.source}_{self.dbt_name}"
+
+    @property
     def key(self) -> tuple[str, ...]:
         """Names of the key's columns, in the contract's order of the key."""
         keyed = [column for column in self.columns if column.is_key]
@@ -122,47 +142,123 @@ class Contract:
         return self.path is not None
 
 
-def read_contracts(folder: Path | None = None, *, with_demo: bool | None = None) -> list[Contract]:
-    """Return the contracts below a folder (include/contracts by default), sorted by name.
+@dataclass(frozen=True)
+class BrokenContract:
+    """A contract that can't be used: the sentence that says why, and what can be told of its table all the same."""
 
-    The demo's are left out where source_db is not the demo's, unless `with_demo` says otherwise. Raises ContractError
-    for the first that can't be used.
+    source: str
+    dataset: str
+    file: Path
+    problem: str
+    schema: str
+    table: str
+    schedule: str | None  # None where the file names none that can be read
+    is_landed: bool
+    is_demo: bool
+
+    @property
+    def name(self) -> str:
+        """<source>.<dataset>."""
+        return f"{self.source}.{self.dataset}"
+
+    @property
+    def dbt_name(self) -> str:
+        """The table's name in its dbt source, see `Contract.dbt_name`."""
+        return self.table if fold(self.table) == self.table else fold(self.dataset)
+
+    @property
+    def pipeline(self) -> str:
+        """The id of the DAG that would land the dataset. It is a plain name, whatever the file is called."""
+        return f"land_{fold(self.source)}_{self.dbt_name}"
+
+
+@dataclass(frozen=True)
+class Contracts:
+    """The contracts of a folder, each part sorted by name."""
+
+    readable: Sequence[Contract]
+    broken: Sequence[BrokenContract]
+
+    @property
+    def every(self) -> list[Contract | BrokenContract]:
+        """Both, the broken ones behind the others."""
+        return [*self.readable, *self.broken]
+
+
+def read_all(folder: Path | None = None, *, with_demo: bool | None = None) -> Contracts:
+    """Return the contracts below a folder (include/contracts by default), those that can't be used among them.
+
+    The demo's are left out where source_db is not the demo's, unless `with_demo` says otherwise. Of two landed datasets
+    whose DAGs would have one id, the second is broken.
     """
-    found = [read_contract(file) for file in (folder or settings.CONTRACTS).glob("*/*.yaml")]
+    readable, broken = [], []
+    for file in sorted((folder or settings.CONTRACTS).glob("*/*.yaml")):
+        try:
+            readable.append(read_contract(file))
+        except ContractError as error:
+            broken.append(_broken(file, str(error)))
+    pipelines: dict[str, Contract] = {}
+    for contract in [contract for contract in readable if contract.is_landed]:
+        other = pipelines.setdefault(contract.pipeline, contract)
+        if other is not contract:
+            readable.remove(contract)
+            problem = (
+                f"{contract.file}: its DAG would be called {contract.pipeline}, as that of {other.file} is: rename the"
+                " folder or the dataset"
+            )
+            broken.append(_broken(contract.file, problem))
+    schemas = {contract.source: contract.schema for contract in readable}
+    broken = [replace(b, schema=schemas.get(b.source, b.schema)) for b in broken]  # a folder's tables are in one schema
     is_with_demo = settings.WITH_DEMO if with_demo is None else with_demo
-    return sorted((c for c in found if is_with_demo or not c.is_demo), key=lambda contract: contract.name)
+    return Contracts(
+        sorted((c for c in readable if is_with_demo or not c.is_demo), key=lambda contract: contract.name),
+        sorted((b for b in broken if is_with_demo or not b.is_demo), key=lambda contract: contract.name),
+    )
 
 
-def select(names: list[str], among: list[Contract]) -> list[Contract]:
+def read_contracts(folder: Path | None = None, *, with_demo: bool | None = None) -> list[Contract]:
+    """Return the contracts below a folder that can be used. `read_all` returns the broken ones as well."""
+    return list(read_all(folder, with_demo=with_demo).readable)
+
+
+def select(names: list[str], among: Contracts) -> Contracts:
     """Return the landed contracts of the names, each SOURCE or SOURCE.DATASET; all of them where no name is given.
 
     Raises ContractError for a name that no landed contract has.
     """
-    landed = [contract for contract in among if contract.is_landed]
+    landed = [contract for contract in among.readable if contract.is_landed]
+    broken = [contract for contract in among.broken if contract.is_landed]
+    known: list[Contract | BrokenContract] = [*landed, *broken]
     for name in names:
-        if not any(name in (contract.source, contract.name) for contract in landed):
+        if not any(name in (contract.source, contract.name) for contract in known):
             raise ContractError(
                 f"{name}: no contract lands such a source or dataset; there are "
-                + ", ".join(contract.name for contract in landed)
+                + ", ".join(sorted(contract.name for contract in known))
             )
-    return [contract for contract in landed if not names or {contract.source, contract.name} & set(names)]
+    return Contracts(
+        [contract for contract in landed if not names or {contract.source, contract.name} & set(names)],
+        [contract for contract in broken if not names or {contract.source, contract.name} & set(names)],
+    )
 
 
-def source_tables(contracts: Iterable[Contract]) -> list[str]:
+def source_tables(contracts: Iterable[Contract | BrokenContract]) -> list[str]:
     """Return shell patterns of the tables that the project moves from source_db.
 
-    They are those of the setting TRANSFER_TABLES, else those of every contract's source, else all.
+    They are those of the setting TRANSFER_TABLES, else those of every contract's source, else all. A table whose
+    contract is broken travels as before.
     """
-    return settings.TRANSFER_TABLES or sorted({escape(spelled(c.schema)) + ".*" for c in contracts}) or ["*"]
+    schemas = {contract.schema for contract in contracts}
+    return settings.TRANSFER_TABLES or sorted(escape(spelled(schema)) + ".*" for schema in schemas) or ["*"]
 
 
 def read_contract(file: Path) -> Contract:
     """Return the contract in one YAML file. Raises ContractError, naming the file and the place."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C, and ten times as fast
     try:
-        parsed = yaml.load(file.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        parsed = _parsed(file)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ContractError(f"{file}: is no YAML that can be read: {error}") from None
+    except OSError as error:
+        raise ContractError(f"{file}: can't be read ({error.strerror})") from None
     try:
         document = OpenDataContractStandard.model_validate(parsed)
     except ValueError as error:  # pydantic's: nothing of this project runs in there
@@ -170,9 +266,53 @@ def read_contract(file: Path) -> Contract:
     return _contract(document, file)
 
 
+def _parsed(file: Path) -> Any:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C, and ten times as fast
+    return yaml.load(file.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
+
+
+def _broken(file: Path, problem: str) -> BrokenContract:
+    """Return what a file tells of its dataset although it is no contract that can be used."""
+    try:
+        document = _parsed(file)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, OSError):
+        document = None
+    said = document if isinstance(document, dict) else {}
+    servers = [server for server in _list(said, "servers") if isinstance(server, dict)]
+    table = next((table for table in _list(said, "schema") if isinstance(table, dict)), {})
+    schedules = [sla.get("schedule") for sla in _list(said, "slaProperties") if isinstance(sla, dict)]
+    is_landed = not servers or any(server.get("server") == "landing" for server in servers)
+    schemas = [server["schema"] for server in servers if not is_landed and isinstance(server.get("schema"), str)]
+    name = table.get("physicalName")
+    return BrokenContract(
+        source=file.parent.name,
+        dataset=file.stem,
+        file=file,
+        problem=problem,
+        schema=next(iter(schemas), file.parent.name),
+        table=name if isinstance(name, str) and name else file.stem.replace("-", "_"),
+        schedule=next((each for each in schedules if isinstance(each, str) and croniter.is_valid(each)), None),
+        is_landed=is_landed,
+        is_demo="demo" in _list(said, "tags"),
+    )
+
+
+def _list(document: dict[Any, Any], name: str) -> list[Any]:
+    value = document.get(name)
+    return value if isinstance(value, list) else []
+
+
 def custom(properties: list[CustomProperty] | None, name: str, default: Any = None) -> Any:
     """Return the value of a custom property of the standard, or the default."""
     return next((p.value for p in properties or [] if p.property == name), default)
+
+
+def csv_delimiter(written: str) -> str:
+    r"""Return what stands between the values of a CSV; a tab may be written as \t. Raises ContractError for others."""
+    delimiter = "\t" if written == "\\t" else written
+    if len(delimiter) != 1 or delimiter in '\r\n" \0':
+        raise ContractError(f"delimiter: {written!r} can't be one: give one character, \\t for a tab")
+    return delimiter
 
 
 def personal_kind(spec: SchemaProperty) -> str | None:
@@ -196,24 +336,37 @@ def arrives_as_text(spec: SchemaProperty, is_csv: bool) -> bool:
 
 
 def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
+    if not (SOURCE_NAME.fullmatch(file.parent.name) and DATASET_NAME.fullmatch(file.stem)):
+        raise ContractError(
+            f"{file}: a contract is called <source>/<dataset>.yaml, in small letters, digits and _ (a dataset also -)"
+        )
     tables = document.schema_ or []
     if len(tables) != 1:
         raise ContractError(f"{file}: schema: one table per contract, this one has {len(tables)}")
     table = tables[0]
-    properties = tuple(table.properties or ())
-    columns = tuple(_columns(properties, (), required=True, file=file))
-    if len({column.name for column in columns}) != len(columns):
-        raise ContractError(f"{file}: schema: two properties share a column; give one another physicalName")
     landing = next((s for s in document.servers or [] if s.server == "landing"), None)
+    properties = tuple(table.properties or ())
+    columns = tuple(_columns(properties, (), required=True, is_landed=landing is not None, file=file))
+    _check_names(columns, table.physicalName or "", is_landed=landing is not None, file=file)
     if landing is not None and landing.format not in ("json", "csv"):
         raise ContractError(f"{file}: servers: format: {landing.format!r} is neither json nor csv")
+    problems = list(unknown_options(document, landing))
+    if problems:
+        raise ContractError("\n".join(f"{file}: {problem}" for problem in problems))
     url_setting = custom(landing.customProperties, "urlSetting") if landing else None
     if url_setting and landing and (landing.path or "").count("*") != 1:
         raise ContractError(f"{file}: servers: path: needs one *, where the time of a fetch is put")
     if landing is not None and (not landing.path or {"", ".", ".."} & set(landing.path.split("/"))):
         raise ContractError(f"{file}: servers: path: {landing.path!r} is no path below the landing root")
     if landing is not None and not any(column.is_key for column in columns):
-        raise ContractError(f"{file}: schema: no property has primaryKey, which tells versions of a row apart")
+        raise ContractError(f"{file}: schema: {NO_KEY}, which tells versions of a row apart")
+    try:
+        delimiter = csv_delimiter((landing.delimiter if landing else None) or ",")
+    except ContractError as error:
+        raise ContractError(f"{file}: servers: {error}") from None
+    schedule = next((p.schedule for p in document.slaProperties or [] if p.schedule), None)
+    if landing is not None and schedule is not None and not croniter.is_valid(schedule):
+        raise ContractError(f"{file}: slaProperties: schedule: {schedule!r} is no cron schedule such as '0 * * * *'")
     description = document.description
     limits, fetch_limits = document.customProperties, landing.customProperties if landing else None
     return Contract(
@@ -221,7 +374,7 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         dataset=file.stem,
         schema=_schema(document, file),
         table=table.physicalName or file.stem.replace("-", "_"),
-        schedule=next((p.schedule for p in document.slaProperties or [] if p.schedule), None),
+        schedule=schedule,
         description=" ".join(filter(None, [description.purpose, description.usage, description.limitations]))
         if description
         else table.description or "",
@@ -235,7 +388,8 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         ),
         path=landing.path if landing else None,
         format=(landing.format if landing else None) or "json",
-        delimiter=(landing.delimiter if landing else None) or ",",
+        delimiter=delimiter,
+        encoding=(landing.encoding if landing else None) or "UTF-8",
         url_setting=url_setting,
         max_bad_rows=int(_limit(limits, "maxBadRows", 20, file)),
         max_bad_percent=_limit(limits, "maxBadPercent", 10, file),
@@ -245,6 +399,36 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         file=file,
         tags=tuple(document.tags or ()),
     )
+
+
+def _check_names(columns: tuple[Column, ...], table: str, *, is_landed: bool, file: Path) -> None:
+    """Raise ContractError for a column that no table could have, or that two properties would share."""
+    places: dict[str, str] = {}
+    reserved = SYSTEM_COLUMNS | LANDING_COLUMNS if is_landed else SYSTEM_COLUMNS
+    for column in columns:
+        if column.name in places:
+            raise ContractError(
+                f"{file}: schema: two properties share a column: {places[column.name]} and {column.path} are both"
+                f" {column.name}: give one another physicalName"
+            )
+        places[column.name] = column.path
+        if column.name in reserved:
+            owner = "Postgres" if column.name in SYSTEM_COLUMNS else "landing"
+            raise ContractError(
+                f"{file}: schema: {column.path}: {owner} has a column {column.name} of its own: give the property"
+                f" another physicalName, such as {column.name.strip('_')}_column"
+            )
+        if len(column.name.encode()) > MAX_NAME_BYTES:
+            raise ContractError(
+                f"{file}: schema: {column.path}: its column has a name of {len(column.name.encode())} bytes, and"
+                f" Postgres takes {MAX_NAME_BYTES}: give the property a shorter physicalName"
+            )
+    view_bytes = len(f"{table}_current".encode())
+    if is_landed and view_bytes > MAX_NAME_BYTES:
+        raise ContractError(
+            f"{file}: schema: physicalName: {table}_current, the view of the newest rows, would have a name of"
+            f" {view_bytes} bytes, and Postgres takes {MAX_NAME_BYTES}: give the table a shorter one"
+        )
 
 
 def _limit(properties: list[CustomProperty] | None, name: str, default: float, file: Path) -> float:
@@ -263,7 +447,7 @@ def _schema(document: OpenDataContractStandard, file: Path) -> str:
 
 
 def _columns(
-    properties: tuple[SchemaProperty, ...], above: tuple[str, ...], *, required: bool, file: Path
+    properties: tuple[SchemaProperty, ...], above: tuple[str, ...], *, required: bool, is_landed: bool, file: Path
 ) -> Iterator[Column]:
     for prop in properties:
         if not prop.name:
@@ -271,8 +455,13 @@ def _columns(
         source = (*above, prop.name)
         if prop.logicalType == "object" and not prop.physicalType:
             inner = required and bool(prop.required)
-            yield from _columns(tuple(prop.properties or ()), source, required=inner, file=file)
+            yield from _columns(tuple(prop.properties or ()), source, required=inner, is_landed=is_landed, file=file)
             continue
+        if is_landed and prop.physicalType and not LANDED_TYPES.fullmatch(prop.physicalType):
+            raise ContractError(
+                f"{file}: {'.'.join(source)}: physicalType {prop.physicalType!r} is none that landing writes:"
+                f" {LANDED_TYPES_SPELLED}"
+            )
         if not prop.physicalType:
             raise ContractError(f"{file}: {'.'.join(source)}: no physicalType, the Postgres type of its column")
         yield Column(

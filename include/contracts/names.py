@@ -14,6 +14,11 @@ from itertools import count
 
 from include.names import qualified
 
+MAX_NAME_BYTES = 63  # of a name in Postgres, which cuts a longer one
+# What every table has, and what landing adds to each row (see include/landing/tables.py).
+SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
+LANDING_COLUMNS = frozenset({"_file", "_line", "_loaded_at", "_xid"})
+
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 DATASET_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
@@ -46,6 +51,35 @@ def _first_free(name: str, taken: Container[str]) -> str:
     if name not in taken:
         return name
     return next(numbered for number in count(2) if (numbered := f"{name}_{number}") not in taken)
+
+
+def free_column(name: str, taken: Container[str]) -> str:
+    """Return a name of the world outside as a column may have it, another one than those that are taken.
+
+    Letters and digits of any script stay, in small letters; accents of Latin ones go, and what is left becomes "_". It
+    is cut to what Postgres takes, and numbered where two would be the same. A column of Postgres or of landing keeps
+    its name to itself: xmin becomes xmin_column.
+    """
+    decomposed = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", name).casefold())
+    letters: list[str] = []
+    for letter in decomposed:
+        is_accent = unicodedata.combining(letter) and letters and letters[-1].isascii()
+        if not is_accent:
+            is_kept = letter == "_" or unicodedata.category(letter)[0] in "LMN"
+            letters.append(letter if is_kept else " ")
+    plain = unicodedata.normalize("NFC", "_".join("".join(letters).split())) or "column"
+    if plain in SYSTEM_COLUMNS | LANDING_COLUMNS:
+        plain = f"{plain.strip('_')}_column"
+    made = _cut(plain, MAX_NAME_BYTES)
+    numbers = count(2)
+    while made in taken:
+        number = f"_{next(numbers)}"
+        made = _cut(plain, MAX_NAME_BYTES - len(number)) + number
+    return made
+
+
+def _cut(name: str, max_bytes: int) -> str:
+    return name.encode()[:max_bytes].decode(errors="ignore")
 
 
 def matches(schema: str, table: str, pattern: str) -> bool:

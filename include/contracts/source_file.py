@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from include import settings
-from include.names import without_jinja
+from include.names import with_jinja, without_jinja
 
 
 def generated_path(project: Path, source: str, suffix: str) -> Path:
@@ -29,6 +29,15 @@ def source_text(header: str, source: str, schema: str, tables: list[dict[str, An
     return header + dump(document)
 
 
+def described_tables(path: Path, header: str) -> list[dict[str, Any]]:
+    """Return the tables of a generated file as `source_text` was given them; none where there is no such file."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if not text.startswith(header):
+        return []
+    (source,) = yaml.safe_load(text)["sources"]
+    return list(_with_templates(source["tables"]))
+
+
 def dump(document: dict[str, Any]) -> str:
     """Return a document as generated files have it."""
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
@@ -46,3 +55,11 @@ def _without_templates(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_templates(each) for each in value]
     return without_jinja(value) if isinstance(value, str) else value
+
+
+def _with_templates(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_templates(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_templates(each) for each in value]
+    return with_jinja(value) if isinstance(value, str) else value

@@ -15,9 +15,10 @@ import yaml
 
 from include.contracts.catalog import CatalogColumn, CatalogTable, list_tables, reading, with_columns
 from include.contracts.check import check_file
-from include.contracts.draft import draft_head, guess_personal
-from include.contracts.model import Contract, ContractError, read_contracts
+from include.contracts.draft import draft_head
+from include.contracts.model import BrokenContract, Contract, ContractError, read_all
 from include.contracts.names import free_names, matches, names_exactly
+from include.contracts.personal import guess_personal
 from include.contracts.types import logical_type
 
 _NAMES_SHOWN = 20
@@ -38,7 +39,7 @@ def write_table_drafts(patterns: list[str], source_uri: str, folder: Path) -> Ta
     A pattern means tables and partitioned tables, never a partition; a view has to be named exactly. Raises
     ContractError, and writes nothing, where a pattern means no table.
     """
-    known = read_contracts(folder, with_demo=True)
+    known = read_all(folder, with_demo=True).every
     described = {(contract.schema, contract.table): contract for contract in known}
     with reading(source_uri, "source_db") as connection:
         everything = list_tables(connection)
@@ -107,7 +108,9 @@ def _warnings(table: CatalogTable) -> list[str]:
     return warnings
 
 
-def _draft_all(new: list[CatalogTable], everything: list[CatalogTable], known: list[Contract]) -> dict[str, str]:
+def _draft_all(
+    new: list[CatalogTable], everything: list[CatalogTable], known: list[Contract | BrokenContract]
+) -> dict[str, str]:
     """Return the text of each contract by its file's name below the folder."""
     sources = {contract.schema: contract.source for contract in known}
     schemas = {table.schema for table in everything}

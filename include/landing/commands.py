@@ -7,7 +7,7 @@ import sys
 
 from include import settings
 from include.command_line import Commands, add_command, add_group
-from include.contracts import Contract, read_contracts, select
+from include.contracts import Contract, ContractError, Contracts, read_all, select
 from include.landing import ledger
 from include.landing.files import batches, pending_files
 from include.landing.judge import judge
@@ -46,28 +46,40 @@ def _add_land(commands: Commands) -> None:
 
 
 def _land(args: argparse.Namespace) -> int:
-    chosen = select(args.names, read_contracts())
+    chosen = _selected(args.names)
     folder = Root(args.root).local
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UnusableFileError(
             f"{folder}: is a file: name the landing root, the folder that holds a folder for each source"
         )
-    if not args.dry_run:
-        ensure_tables(chosen, settings.connection_uri("source_db"))
     results: list[LandResult] = []
-    fetch_failed = False
-    for contract in chosen:
-        if contract.url_setting and not args.dry_run:
-            fetch_failed |= not _fetch(contract, args.root)
-        for paths in batches(pending_files(contract, args.root), args.root):
-            result = (
-                judge(contract, paths, root=args.root, show=print) if args.dry_run else _load(contract, paths, args)
-            )
-            _print(result)
-            results.append(result)
-    if not results:
-        print(f"no files of {', '.join(contract.name for contract in chosen)} below {args.root}")
-    return 1 if fetch_failed or any(result.errors for result in results) else 0
+    failed = bool(chosen.broken)
+    for contract in chosen.readable:
+        try:
+            if not args.dry_run:
+                ensure_tables(contract, settings.connection_uri("source_db"))
+            if contract.url_setting and not args.dry_run:
+                failed |= not _fetch(contract, args.root)
+            for paths in batches(pending_files(contract, args.root), args.root):
+                result = (
+                    judge(contract, paths, root=args.root, show=print) if args.dry_run else _load(contract, paths, args)
+                )
+                _print(result)
+                results.append(result)
+        except ContractError as error:  # of one dataset: the others land
+            print(error, file=sys.stderr)
+            failed = True
+    if chosen.readable and not results and not failed:
+        print(f"no files of {', '.join(contract.name for contract in chosen.readable)} below {args.root}")
+    return 1 if failed or any(result.errors for result in results) else 0
+
+
+def _selected(names: list[str]) -> Contracts:
+    """Return the contracts of the names, and say on stderr which of them are broken."""
+    chosen = select(names, read_all())
+    for broken in chosen.broken:
+        print(broken.problem, file=sys.stderr)
+    return chosen
 
 
 def _fetch(contract: Contract, root: str) -> bool:
@@ -144,7 +156,9 @@ def _add_rejects(commands: Commands) -> None:
 
 
 def _datasets(args: argparse.Namespace) -> list[str]:
-    return [contract.name for contract in select(args.names, read_contracts())]
+    """Return the names of the datasets that were asked for. Rejects are there although a contract is broken by now."""
+    chosen = _selected(args.names)
+    return [contract.name for contract in chosen.every]
 
 
 def _list_rejects(args: argparse.Namespace) -> int:
@@ -164,15 +178,20 @@ def _show_rejects(args: argparse.Namespace) -> int:
 
 def _replay_rejects(args: argparse.Namespace) -> int:
     uri = settings.connection_uri("source_db")
-    failed = False
-    for contract in select(args.names, read_contracts()):
+    chosen = _selected(args.names)
+    failed = bool(chosen.broken)
+    for contract in chosen.readable:
         if args.release:
             archive = _archive(args.root, args.archive)
             try:
                 for path in release(contract, source_uri=uri, root=args.root, archive=archive, path=args.path):
                     print(f"{contract.name}: {path} is released")
-            except LandingError as error:
+            except (LandingError, ContractError) as error:
                 print(error, file=sys.stderr)
                 failed = True
-        print(replay(contract, source_uri=uri, path=args.path, code=args.code))
+        try:
+            print(replay(contract, source_uri=uri, path=args.path, code=args.code))
+        except ContractError as error:  # of one dataset: the others are judged
+            print(error, file=sys.stderr)
+            failed = True
     return 1 if failed else 0

@@ -15,6 +15,7 @@ import psycopg
 
 from include import settings
 from include.contracts import Contract
+from include.decoding import decoded
 from include.landing.results import FileResult, FileStatus, LandResult
 from include.landing.rows import Problem, RowSchema
 from include.landing.values import EXACT, escape
@@ -82,7 +83,8 @@ def read_rows(
     tail = f"\t{escape(path)}\t"
     valid = 0
     waiting: list[str] = []
-    with opened(file, sha256) as stream, localcontext(EXACT):
+    with opened(file, sha256) as raw, localcontext(EXACT):
+        stream = decoded(raw, contract.encoding)
         if contract.format == "csv":
             known = {str(spec.name): bool(spec.required) for spec in contract.properties}
             lines = csv_records(stream, contract.max_row_bytes, contract.delimiter, known)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from include import landing
+from airflow.timetables.trigger import CronTriggerTimetable
+
+from include import landing, settings
 from include.contracts import Contract
 from include.errors import FinalError
 
@@ -15,7 +17,14 @@ class FilesNotLandedError(FinalError):
 
 def landing_dag_id(contract: Contract) -> str:
     """Return the id of the DAG that lands a dataset."""
-    return f"land_{contract.source}_{contract.table}"
+    return contract.pipeline
+
+
+def landing_schedule(cron: str | None) -> CronTriggerTimetable | None:
+    """Return when files are landed: by a cron schedule in UTC, or when somebody starts the DAG where there is none."""
+    if cron is None:
+        return None
+    return CronTriggerTimetable(cron, timezone="UTC", run_immediately=settings.RUN_AT_FIRST_START)
 
 
 def find_batches(contract: Contract, source_uri: str) -> list[list[str]]:

@@ -12,7 +12,7 @@ from airflow.timetables.assets import AssetOrTimeSchedule
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from include import landing, settings, transfer
-from include.contracts import Contract
+from include.contracts import Contract, ContractError
 from include.errors import FinalError, SettingError
 from include.report import table
 
@@ -63,10 +63,18 @@ def warehouse_schedule(assets: list[Asset], cron: str = settings.WAREHOUSE_SCHED
     return AssetOrTimeSchedule(timetable=timetable, assets=AssetAny(*assets))  # type: ignore[arg-type]
 
 
-def ensure_landing_tables(contracts: list[Contract], source_uri: str) -> None:
-    """See that the tables of landed datasets exist. Writes nothing where nothing lands in the source."""
-    if contracts:
-        landing.ensure_tables(contracts, source_uri)
+def ensure_landing_tables(contracts: list[Contract], source_uri: str) -> list[str]:
+    """See that the tables of landed datasets exist. Writes nothing where nothing lands in the source.
+
+    Returns a sentence for each table that can't follow its contract: it travels as it is, and its landing fails.
+    """
+    sentences = []
+    for contract in contracts:
+        try:
+            landing.ensure_tables(contract, source_uri)
+        except ContractError as error:
+            sentences.append(str(error))
+    return sentences
 
 
 def wait_until_idle(is_busy: Callable[[], bool], *, seconds: float = 600.0, pause: float = 1.0) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from open_data_contract_standard.model import SchemaProperty
 
 from include.contracts import Contract
+from include.contracts.names import free_column
 from include.names import quoted, without_jinja
 
 # Words that Postgres takes for a column or a CTE only between quotes.
@@ -125,7 +126,7 @@ def model_columns(contract: Contract) -> list[Column]:
     """Return the columns of a dataset's staging model, in the contract's order."""
     return [
         Column(
-            name=re.sub(r"[^a-z0-9_]+", "_", column.name.lower()),
+            name=free_column(column.name, ()),
             source=column.name,
             type=column.type,
             spec=column.spec,

@@ -13,7 +13,7 @@ from string import Template
 from typing import Any
 
 from include import settings
-from include.contracts import Contract, dbt_sources, holds_personal, read_contracts
+from include.contracts import Contract, dbt_sources, holds_personal, read_all
 from include.errors import FinalError
 from include.names import without_jinja
 from include.transform.columns import Column, identifier, model_columns
@@ -98,7 +98,11 @@ def write_models(
     `mart` is the name of a mart to draft too, `domain` the folder of dbt/models/marts that it goes to; by default the
     folder has the name of the source.
     """
-    contracts = {contract.name: contract for contract in read_contracts(folder)}
+    known = read_all(folder)
+    contracts = {contract.name: contract for contract in known.readable}
+    for broken in known.broken:
+        if broken.name == name:
+            raise ModelError(broken.problem)
     if name not in contracts:
         raise ModelError(f"{name}: no contract describes such a dataset; there are {', '.join(contracts) or 'none'}")
     contract = contracts[name]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from include import settings
-from include.contracts import ContractError, read_contracts, select, source_tables
+from include.contracts import ContractError, read_all, read_contracts, select, source_tables
 from tests.landing.conftest import CONTRACTS, SHOP, THINGS, write_contract
 
 
@@ -24,8 +24,8 @@ def test_which_datasets_are_landed_when() -> None:
 
 
 def test_select_takes_sources_and_datasets_and_refuses_others() -> None:
-    contracts = read_contracts(CONTRACTS)
-    assert [c.name for c in select(["shop.people", "log"], contracts)] == ["log.events", "shop.people"]
+    contracts = read_all(CONTRACTS)
+    assert [c.name for c in select(["shop.people", "log"], contracts).every] == ["log.events", "shop.people"]
     with pytest.raises(ContractError, match=r"app: no contract lands such a source.*shop\.people"):
         select(["app"], contracts)
 

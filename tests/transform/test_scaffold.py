@@ -15,7 +15,9 @@ from psycopg import sql
 from include import settings
 from include.contracts import DEFAULT_OWNER, read_contracts
 from include.landing import ensure_tables
+from include.transform.columns import model_columns
 from include.transform.scaffold import ModelError
+from tests.landing.conftest import THINGS, write_contract
 from tests.transform.conftest import Project
 
 
@@ -249,3 +251,9 @@ def test_dbt_source_that_lags_behind_the_contract_comes_first(project: Project) 
     (project.dbt / "models/staging/web/_web__sources.yml").unlink()
     with pytest.raises(ModelError, match="run `warehouse contract sources --write`"):
         project.model_new("web.visits")
+
+
+def test_columns_of_a_model_keep_names_of_any_script(tmp_path: Path) -> None:
+    text = THINGS.replace("name: label", "name: название").replace("name: secret", "name: 价格")
+    contract = write_contract(tmp_path, text)
+    assert [column.name for column in model_columns(contract)] == ["id", "название", "价格"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from typing import Any
 from psycopg.conninfo import conninfo_to_dict
 
 from include import settings, status
-from include.contracts import read_contracts
+from include.contracts import read_all, select
 from include.errors import FinalError
 from include.orchestration.landing import landing_dag_id
 from include.report import Progress
@@ -40,7 +41,10 @@ def run() -> list[Stage]:
     lifecycle.start()
     stages = [Stage("stack", time.monotonic() - began)]
     api = Api()
-    dags = [landing_dag_id(c) for c in read_contracts() if c.is_landed]
+    contracts = select([], read_all())
+    for broken in contracts.broken:
+        print(f"{broken.problem}\n  nothing of {broken.name} lands", file=sys.stderr)
+    dags = [landing_dag_id(contract) for contract in contracts.readable]
     since = datetime.now(UTC)
     with Progress(again=10) as progress:
         wait_for(

@@ -12,6 +12,7 @@ PATHS = (
     "include/contracts/sales",
     "include/contracts/schools",
     "include/contracts/services",
+    "docs/images/demo",
     "dbt/models/overview.md",
     "dbt/models/staging/billing",
     "dbt/models/staging/retail",

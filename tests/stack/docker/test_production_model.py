@@ -33,7 +33,7 @@ def test_service_starts_again_by_itself_and_its_log_stays_small(name: str) -> No
 
 def test_ui_alone_is_published_and_on_loopback_unless_a_setting_says_otherwise() -> None:
     assert published(MODEL) == {"api-server": [("127.0.0.1", settings.UI_PORT)]}
-    moved = production({"AIRFLOW_UI_ADDRESS": "10.0.0.7", "AIRFLOW_UI_PORT": "8443"})
+    moved = production({"AIRFLOW_UI_HOST": "10.0.0.7", "AIRFLOW_UI_PORT": "8443"})
     assert published(moved) == {"api-server": [("10.0.0.7", 8443)]}
     assert {moved["services"][name]["environment"]["AIRFLOW__API__BASE_URL"] for name in AIRFLOW} == {
         "http://localhost:8443"

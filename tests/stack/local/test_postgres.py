@@ -57,7 +57,7 @@ def test_data_of_another_major_version_is_refused_with_the_next_step(tmp_path: P
     try:
         old.start()
         old.stop()
-        with pytest.raises(PostgresError, match="was made by PostgreSQL 16, this project now runs 18: .*`make clean`"):
+        with pytest.raises(PostgresError, match=r"was made by PostgreSQL 16, this project now runs 18: .*`make clean`"):
             new.start()
         old.start()  # the data are as they were
     finally:

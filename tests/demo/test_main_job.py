@@ -208,6 +208,11 @@ def answers(address: str, port: int) -> bool:
     return True
 
 
+def test_ui_shows_the_connections(stack: Stack, first_run: subprocess.CompletedProcess[str]) -> None:
+    shown = {each["connection_id"]: each["port"] for each in stack.get("/connections")["connections"]}
+    assert shown == {"source_db": stack.ports["SOURCE_DB_PORT"], "target_db": stack.ports["TARGET_DB_PORT"]}
+
+
 def test_status_shows_what_runs_and_what_the_marts_hold(
     stack: Stack, first_run: subprocess.CompletedProcess[str]
 ) -> None:

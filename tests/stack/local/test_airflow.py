@@ -148,7 +148,7 @@ def test_spoilt_file_of_passwords_is_named(text: str) -> None:
         airflow.ui_passwords()
 
 
-@pytest.mark.parametrize("users", ["ann", "ann:boss", ":admin", "ann:admin,ann:viewer", "ann:viewer", "ann:admin:team"])
+@pytest.mark.parametrize("users", ["ann", "ann:boss", ":admin", "ann:viewer,ann:admin", "ann:viewer", "ann:admin:team"])
 def test_wrong_users_are_named(monkeypatch: pytest.MonkeyPatch, users: str) -> None:
     monkeypatch.setattr(settings, "UI_USERS", users.split(","))
     with pytest.raises(SettingError, match=r"UI_USERS: .* at least one an admin"):
@@ -186,13 +186,15 @@ def test_a_zombie_is_no_running_process(home: Path) -> None:
 
 @pytest.mark.parametrize("more", [{"UI_LOGIN": "off", "AIRFLOW_UI_HOST": "0.0.0.0"}, {"AIRFLOW_UI_HOST": "192.0.2.1"}])
 def test_open_or_foreign_address_of_the_ui_is_refused(tmp_path: Path, more: dict[str, str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "include", "stack", "start"],
-        cwd=settings.PROJECT,
-        env={**os.environ, **more, "LOCAL_ROOT": str(tmp_path / "stack")},
-        capture_output=True,
-        text=True,
-    )
+    with socket.create_server(("127.0.0.1", 0)) as holder:  # of a port without which no start gets far
+        more |= {"LOCAL_ROOT": str(tmp_path / "stack"), "AIRFLOW_UI_PORT": str(holder.getsockname()[1])}
+        done = subprocess.run(
+            [sys.executable, "-m", "include", "stack", "start"],
+            cwd=settings.PROJECT,
+            env={**os.environ, **more},
+            capture_output=True,
+            text=True,
+        )
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"AIRFLOW_UI_HOST={more['AIRFLOW_UI_HOST']} ")
     assert not (tmp_path / "stack" / "databases").exists()

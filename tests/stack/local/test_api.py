@@ -97,12 +97,13 @@ def test_failed_task_is_named_with_its_own_error() -> None:
             "rendered_map_index": "app.x",
         },
     ]
+    detail = [{"exc_type": "TransferError", "exc_value": "app.x: no"}]
     log = [
         {"level": "info", "event": "moving"},
         {
             "level": "error",
             "event": "Task failed",
-            "error_detail": [{"exc_type": "TransferError", "exc_value": "app.x: no"}],
+            "error_detail": detail,
         },
     ]
 

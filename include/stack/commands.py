@@ -100,8 +100,8 @@ def add_commands(commands: Commands) -> None:
         _prune,
         help="remove old rows of Airflow's own database and old logs",
         description="Remove runs, tasks and events from Airflow's own database, and logs, that are older than some "
-        "days, of the stack without Docker. The last run of each DAG stays. Airflow may run meanwhile. In Docker the "
-        "service `maintenance` of production.yml runs this.",
+        "days, of the stack without Docker. The last run of each DAG that no person started stays. Airflow may run "
+        "meanwhile. In Docker the service `maintenance` of production.yml runs this.",
     )
     prune.add_argument("--days", type=int, default=settings.HISTORY_DAYS, help="how long history is kept")
     prune.add_argument(

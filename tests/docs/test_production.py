@@ -116,6 +116,10 @@ class Warehouse:
         """How many visits the mart counts."""
         return int(str(self.sql("target", "select sum(visits) from marts.page_visits")[0][0]))
 
+    def last_transfers(self) -> list[tuple[object, ...]]:
+        query = "select distinct on (source) source, mode, verdict from transfer.runs order by source, started_at desc"
+        return self.sql("target", query)
+
     def make_airflows_database(self) -> None:
         """Make what the image's entrypoint makes at its first start."""
         with psycopg.connect(self.servers["airflow"].uri(), autocommit=True) as connection:
@@ -214,9 +218,8 @@ def test_target_that_was_lost_comes_back_and_catches_up(warehouse: Warehouse) ->
     assert warehouse.visits() == before + ROWS
     assert warehouse.mart() == expected
     assert warehouse.sql("target", "select has_table_privilege('analyst', 'raw_web.visits', 'select')") == [(True,)]
-    query = "select distinct on (source) source, mode, verdict from transfer.runs order by source, started_at desc"
     last = [("app.orders", "key", "verified"), ("web.visits", "append", "verified")]
-    assert warehouse.sql("target", query) == last, said
+    assert warehouse.last_transfers() == last, said
 
 
 def test_source_that_was_lost_lands_again_what_came_after_the_backup(warehouse: Warehouse) -> None:
@@ -235,6 +238,7 @@ def test_source_that_was_lost_lands_again_what_came_after_the_backup(warehouse: 
     landed = warehouse.sql("source", "select count(*), count(distinct visit_id) from web.visits")
     assert landed == [(before + ROWS, before + ROWS)]
     assert warehouse.sql("target", amount.format("raw_app")) == lost, "the target follows the older source"
+    assert warehouse.last_transfers() == [("app.orders", "full", "verified"), ("web.visits", "full", "verified")]
     assert not list((warehouse.copy.folder / "landing").rglob("*.json"))
     assert len(list((warehouse.copy.folder / "archive").rglob("*.json"))) == warehouse.days
     warehouse.land()
@@ -296,3 +300,14 @@ def test_dumping_a_refreshed_table_alone_gives_no_row_as_the_page_warns(warehous
     alone = warehouse.run('pg_dump --dbname="$TARGET" --data-only --table=raw_app.orders')
     assert not re.search(r"^\d+\t", alone, re.M)
     assert len(re.findall(r"^\d+\t/\d", warehouse.run('pg_dump --dbname="$TARGET" --data-only'), re.M)) >= 500
+
+
+def test_target_is_restored_on_a_server_that_still_runs(warehouse: Warehouse) -> None:
+    before = warehouse.mart()
+    warehouse.run(commands("Back up"))
+    (drop,) = re.findall(r"^`(dropdb .*target_db)`", PAGE, re.M)
+    with psycopg.connect(warehouse.servers["target"].uri("target_db")) as reader:
+        reader.execute("select 1")
+        warehouse.run(drop)
+    warehouse.run(re.split(r"^compose", commands("Restore the target"), flags=re.M)[0])
+    assert warehouse.mart() == before

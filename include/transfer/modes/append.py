@@ -63,8 +63,11 @@ def bring_up_to_date(pair: TablePair, existing: Table, last: str, watermark: Sna
     """Add the rows that were committed between the last run's watermark and this one.
 
     Raises FullRefreshNeededError when the sides have different counts afterwards: then rows were deleted, or written
-    with the id of another transaction.
+    with the id of another transaction. Also when the source is behind the last run: then it was restored from a copy of
+    its disk, and gives new transactions the ids of those that it has lost, which the watermark takes for read.
     """
+    if watermark.covered is None and int(watermark.end) < int(last.split(":")[1]):
+        raise FullRefreshNeededError("the source's transaction ids are behind the last run's: it was restored")
     new = committed_between(pair.table.xid_column, last, watermark)
     covered = sql.SQL("") if watermark.covered is None else sql.SQL(" where {}").format(watermark.covered)
     # Both sides have to count all their rows anyway. The same scan of the source gives the least ctid of a new row;

@@ -189,7 +189,8 @@ def test_ui_lets_nobody_in_without_the_password_that_was_made(server: Server, pa
     assert server.log_in("admin") == 401
     assert server.log_in(password) == 201
     assert server.ask("GET", "/api/v2/dags")[0] == 200
-    assert server.ask("GET", "/api/v2/dags/~/dagRuns?state=failed") == (200, {"dag_runs": [], "total_entries": 0})
+    status, failed = server.ask("GET", "/api/v2/dags/~/dagRuns?state=failed")
+    assert (status, failed.get("dag_runs")) == (200, [])
 
 
 def test_no_secret_is_in_a_log_or_an_environment(server: Server) -> None:

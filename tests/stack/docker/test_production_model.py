@@ -9,7 +9,7 @@ from airflow.configuration import conf
 
 from include import settings
 from include.stack.docker.keys import LOGIN, ensure_keys
-from tests.stack.docker.compose import AIRFLOW, AIRFLOW_HOME, mount, production, published
+from tests.stack.docker.compose import AIRFLOW, AIRFLOW_HOME, PRODUCTION, mount, production, published
 
 MODEL = production()
 SERVICES = MODEL["services"]
@@ -69,6 +69,16 @@ def test_every_key_is_read_from_a_file_that_is_made(tmp_path_factory: pytest.Tem
         assert not [key for key in environment if re.search(r"PASSWORD$|SECRET(_KEY)?$|FERNET_KEY$", key)]
     used = set(re.findall(r"/keys/(\w+)", " ".join(SERVICES["postgres"]["entrypoint"])))
     assert used == {"postgres_password"} <= made
+
+
+def test_airflow_knows_every_option_that_the_page_and_the_file_name() -> None:
+    text = (settings.PROJECT / "docs" / "production.md").read_text(encoding="utf-8") + PRODUCTION.read_text()
+    variables = re.findall(r"AIRFLOW__[A-Z_]+[A-Z]", text)
+    named = {tuple(name.removesuffix("_CMD").lower().split("__")[1:]) for name in variables}
+    options = {(section, key) for section, said in conf.configuration_description.items() for key in said["options"]}
+    options.add(("scheduler", "mp_start_method"))  # each component has it, and Airflow's list none of them
+    assert {pair for pair in named if len(pair) == 2 and pair[0] != "cosmos"} - options <= {("section", "key")}
+    assert len(named) > 15
 
 
 def test_settings_of_env_reach_every_process() -> None:

@@ -52,7 +52,7 @@ test-containers: ## start, restart and kill the stack in Docker; needs the Astro
 	@$(ENVIRONMENT) tests/requirements.txt
 	@$(PYTHON) -m pytest -m containers tests/stack/docker
 
-test-adoption: ## the project without the demo, empty and on a source that may only be read; two minutes and more
+test-adoption: ## the project without the demo: empty, on a source that may only be read, with datasets of one's own
 	@sh include/stack/local/environment.sh $(VENV) tests/requirements.txt
 	@$(PYTHON) -m pytest -m adoption tests/e2e
 

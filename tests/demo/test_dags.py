@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import yaml
 
 from include.contracts import read_contracts
 from include.orchestration.landing import landing_dag_id
 from include.settings import PROJECT
 from include.stack.demo import manifest
+from include.stack.local import airflow
 
 
 def test_the_demo_lands_six_datasets() -> None:
@@ -23,3 +27,11 @@ def test_every_model_of_the_demo_belongs_to_a_team_of_its_contracts() -> None:
     models = [model for path in files for model in yaml.safe_load(path.read_text())["models"]]
     assert len(models) >= 12
     assert {m["name"] for m in models if m["config"]["meta"]["owner"] not in teams} == set()
+
+
+def test_changed_url_of_the_schools_reaches_a_running_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(airflow, "HOME", tmp_path)
+    before = airflow.settings_digest()
+    monkeypatch.setenv("SCHOOLS_URL", "https://example.com/schools.csv")
+    assert airflow.environment()["SCHOOLS_URL"] == "https://example.com/schools.csv"
+    assert airflow.settings_digest() != before

@@ -86,7 +86,7 @@ def test_changed_code_of_the_triggerer_changes_the_digest(monkeypatch: pytest.Mo
     assert len(digests) == 2
 
 
-@pytest.mark.parametrize("name", ["FIRST_RUN", "RETRY_SECONDS", "SCHOOLS_URL", "TRANSFER_MODES"])
+@pytest.mark.parametrize("name", ["FIRST_RUN", "RETRY_SECONDS", "TRANSFER_EXCLUDE", "TRANSFER_MODES"])
 def test_changed_setting_of_tasks_reaches_a_running_stack(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:

@@ -13,7 +13,7 @@ import yaml
 from airflow.dag_processing.dagbag import DagBag
 
 from include import settings
-from include.cli import main
+from include.cli import _own_tables, main
 from include.contracts import ContractError, read_all, read_contracts, select, source_tables
 from include.contracts.check import check_contracts
 from include.contracts.dbt_sources import differing, write
@@ -149,6 +149,7 @@ def test_landing_goes_on_for_the_others_and_fails_at_the_end(
     assert "orders.yaml: makes no JSON schema" in output.err
     assert "shop.wares: 1 file" in output.out
     assert main(["land", "log", "--root", str(root)]) == 0
+    assert main(["land", "shop.people", "--root", str(root)]) == 1
     capsys.readouterr()
     assert main(["rejects", "list", "shop"]) == 0
     assert "people.yaml: is no YAML" in capsys.readouterr().err
@@ -187,6 +188,19 @@ def test_a_table_that_cannot_follow_its_contract_stops_no_other_table(source_uri
     assert "shop.people: the table can't follow the contract" in sentence
     with psycopg.connect(source_uri) as connection:
         assert connection.execute("select count(*) from shop.wares").fetchone() == (0,)
+
+
+def test_table_of_a_broken_contract_is_looked_for_in_the_schema_of_its_folder(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account = folder / "app/account.yaml"
+    _replace("    schema: app\n", "    schema: App Data\n")(account)
+    (folder / "app/other.yaml").write_text("status: [")
+    assert [(b.name, b.schema) for b in read_all().broken] == [("app.other", "App Data")]
+    assert _own_tables() == ["App Data.*", "log.*", "shop.*", "web.*"]
+    account.write_text("status: [")
+    assert _own_tables() == ["app.*", "log.*", "shop.*", "web.*"]
+    assert "account.yaml: is no YAML that can be read" in capsys.readouterr().err
 
 
 def test_model_of_a_broken_contract_says_what_is_wrong(folder: Path) -> None:

@@ -288,6 +288,10 @@ def test_a_json_sample_keeps_its_name(tmp_path: Path) -> None:
     document, said = drafted(tmp_path, '{"id": 1}\nnonsense\n{"id": 2}\n', "test.jsonl")
     assert (document["servers"][0]["path"], document["servers"][0]["format"]) == ("web/test.jsonl", "json")
     assert "left out 1 lines or records" in said
+    (tmp_path / "contracts/web/orders.yaml").unlink()
+    document, said = drafted(tmp_path, '{"id": 1}\n{"id": 2}\n', "test.jsonl", rows=1)
+    assert "read 1 rows, the first of the sample" in said
+    assert "required" not in properties(document)["id"]
 
 
 def test_delimiter_of_a_header_is_counted_outside_its_quotes(tmp_path: Path) -> None:

@@ -482,7 +482,8 @@ CSV_FILES = {
     "only_header": (b"id,label,secret\r\n", 0, 0),
     "quoted": (b'"id","label","secret"\r\n"1","a, ""b""",""\r\n', 1, 0),
     "record_over_lines": (b'id,label,secret\n1,"a\nb",\n2,c,\n', 2, 0),
-    "stray_quote": (b'id,label,secret\n1,"a,\n2,b,\n3,"c",\n', 2, 1),
+    "stray_quote": (b'id,label,secret\n1,"a,\n2,b,\n3,"c",\n4,d,\n5,e,\n6,f,\n7,g,\n', 4, 1),
+    "cr_alone_ends_lines": (b'id,label,secret\r1,"a\nb",\r2,c,\r', 2, 0),
     "too_few_values": (b"id,label,secret\n1,a\n2,b,\n", 1, 1),
     "not_an_integer": (b"id,label,secret\none,a,\n", 0, 1),
     "bad_byte": (b"id,label,secret\n1,\xe9,\n2,b,\n", 1, 1),
@@ -490,8 +491,7 @@ CSV_FILES = {
     "empty": (b"", 0, 0),
     "too_many_values": (b"id,label,secret\n1,a,,more\n2,b,\n", 1, 1),
     "nul": (b"id,label,secret\n1,a\0b,\n2,b,\n", 1, 1),
-    "long_record": (b'id,label,secret\n1,"' + b"a\n" * 90 + b'",\n2,b,\n', 2, 0),
-    "quote_never_closed": (b'id,label,secret\n1,"a,\n' + b"2,b,\n" * 500, 1, 1),
+    "long_record": (b'id,label,secret\n1,"' + b"7,a,\n" * 900 + b'",\n2,b,\n', 2, 0),
 }
 
 
@@ -501,6 +501,17 @@ def test_csv_files_lose_no_valid_row(csv_things: Place, kind: str) -> None:
     csv_things.put("one", content)
     result = csv_things.land()
     assert (result.rows_loaded, result.rows_rejected) == (valid, bad)
+
+
+def test_a_quote_that_is_never_closed_holds_the_file(csv_things: Place) -> None:
+    rows = b"2,b,\n" * 500
+    csv_things.put("one", b"id,label,secret\n" + rows + b'1,"a,\n' + rows * 2)
+    with pytest.raises(LandingError, match="1 of 501 rows, which take 1001 lines, are rejected"):
+        csv_things.land()
+    assert csv_things.rows() == []
+    ((line, code, reason),) = csv_things.query("select line, code, reason from landing.rejects")
+    assert (line, code) == (502, "csv")
+    assert reason == "a quoted value does not end before the file does, so 1001 lines can't be told apart"
 
 
 def test_the_line_of_a_csv_row_is_where_its_record_begins(csv_things: Place) -> None:
@@ -520,7 +531,7 @@ def test_the_line_of_a_csv_row_is_where_its_record_begins(csv_things: Place) -> 
         (b"1,a,\n2,b,\n", "has a header that lacks id"),
         (b"id;label;secret\n1;a;\n", "has a header that lacks id"),
         (b"id,label,label\n1,a,b\n", "has a header that names a column twice"),
-        (b"id,label,secret\r1,a,\r", "has a first line that is no header of names separated by ','"),
+        (b'id,label,"secret\n1,a,\n', "has a first line that is no header of names separated by ','"),
     ],
 )
 def test_a_csv_header_that_does_not_fit_fails_the_file(csv_things: Place, header: bytes, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Rows of files, one by one: parsed, or with the problem that kept them from it; unreadable files are errors."""
+"""Files as they are opened, and JSON lines: parsed, or with the problem that kept them from it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from include.readers import Line, csv_records, json_lines, opened
+from include.readers import Line, Unreadable, json_lines, opened
 from include.storage import UnavailableFileError, UnusableFileError, hash_of
-
-COLUMNS = {"id": True, "label": False}
 
 
 def write(tmp_path: Path, content: bytes, name: str = "rows.json") -> Path:
@@ -23,11 +21,6 @@ def write(tmp_path: Path, content: bytes, name: str = "rows.json") -> Path:
 def json_of(file: Path, max_bytes: int = 100) -> list[Line]:
     with opened(file, hash_of(file)) as stream:
         return list(json_lines(stream, max_bytes, orjson.loads))
-
-
-def csv_of(file: Path, max_bytes: int = 100) -> list[Line]:
-    with opened(file, hash_of(file)) as stream:
-        return list(csv_records(stream, max_bytes, ",", COLUMNS))
 
 
 @pytest.mark.parametrize("name", ["rows.json", "rows.json.gz"])
@@ -51,33 +44,7 @@ def test_json_line_that_is_no_row_comes_with_its_problem_and_its_bytes(tmp_path:
         (5, "json"),
     ]
     assert lines[0][1] == b'{"id": 1\n'
-    assert lines[4][3] == ("json", "the line is not JSON; the file ends in it")
-
-
-def test_csv_records_may_span_lines_and_empty_values_are_none(tmp_path: Path) -> None:
-    file = write(tmp_path, b'id,label\r\n1,"a\nb"\r\n\r\n2,\r\n', "rows.csv")
-    assert [(number, value) for number, _, value, _ in csv_of(file)] == [
-        (2, {"id": "1", "label": "a\nb"}),
-        (5, {"id": "2", "label": None}),
-    ]
-
-
-def test_csv_line_that_is_no_record_costs_itself_alone(tmp_path: Path) -> None:
-    file = write(tmp_path, b'id,label\n1,a"b"c\n2,x,y\n3,ok\n', "rows.csv")
-    assert [(number, problem and problem[0]) for number, _, _, problem in csv_of(file)][-2:] == [(3, "csv"), (4, None)]
-
-
-@pytest.mark.parametrize(
-    ("header", "sentence"),
-    [
-        (b"label\n", "has a header that lacks id"),
-        (b"id,colour\n", "has 1 that the contract does not know"),
-        (b"id,id\n", "names a column twice"),
-    ],
-)
-def test_header_that_does_not_fit_is_an_error_of_the_file(tmp_path: Path, header: bytes, sentence: str) -> None:
-    with pytest.raises(UnusableFileError, match=sentence):
-        csv_of(write(tmp_path, header, "rows.csv"))
+    assert lines[4][3] == Unreadable("json", "the line is not JSON; the file ends in it")
 
 
 @pytest.mark.parametrize(

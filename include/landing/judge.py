@@ -15,6 +15,7 @@ import psycopg
 
 from include import settings
 from include.contracts import Contract
+from include.landing.json_parser import JsonParser
 from include.landing.results import FileResult, FileStatus, LandResult
 from include.landing.rows import Problem, RowSchema
 from include.landing.values import EXACT, escape
@@ -87,7 +88,8 @@ def read_rows(
             known = {str(spec.name): bool(spec.required) for spec in contract.properties}
             lines = csv_records(stream, contract.max_row_bytes, contract.delimiter, known)
         else:
-            lines = json_lines(stream, contract.max_row_bytes, orjson.loads)
+            parser = JsonParser(contract)
+            lines = json_lines(stream, contract.max_row_bytes, parser.loads, parser.loads_all)
         for line in lines:
             number, _, value, problem = line
             encoded = encode(value) if problem is None else [Problem(problem.code, "", problem.reason)]

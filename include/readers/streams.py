@@ -17,6 +17,14 @@ CHUNK = 1 << 18  # bytes that are read at once
 KEPT_BYTES = 1 << 16  # of a row that is too long, for the reject
 
 
+class UnreadableRowError(ValueError):
+    """What a parser raises for a row that it can say more about than that it is damaged."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
 class Unreadable(NamedTuple):
     """Why something is no row: a code, a sentence, and how many lines of the file it takes, each perhaps a row."""
 
@@ -85,25 +93,34 @@ def opened(file: Path, sha256: str) -> Iterator[Stream]:
             raise UnavailableFileError("changed while it was read: it is taken up by the next run")
 
 
-def numbered_lines(
+def line_blocks(
     stream: Stream, max_bytes: int, end: bytes = b"\n", first: bytes = b""
-) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of a stream, each with its number and its end. `first` is what was read of the stream already.
+) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield the lines of a stream with their ends, some at once, with the number of the first of them.
 
-    A line longer than max_bytes may come in pieces, all with its number: each but the last is without the line's end,
-    and the first is longer than max_bytes.
+    `first` is what was read of the stream already. A line longer than max_bytes may come in pieces, each alone and with
+    the line's number: all but the last are without the line's end, and the first is longer than max_bytes.
     """
     number, rest, block = 1, b"", first or stream.read(CHUNK)
     while block:
         *lines, rest = (rest + block).split(end)
-        yield from zip(range(number, number + len(lines)), [line + end for line in lines], strict=True)
-        number += len(lines)
+        if lines:
+            yield number, [line + end for line in lines]
+            number += len(lines)
         if len(rest) > max_bytes:
-            yield number, rest
+            yield number, [rest]
             rest = b""
         block = stream.read(CHUNK)
     if rest:
-        yield number, rest
+        yield number, [rest]
+
+
+def numbered_lines(
+    stream: Stream, max_bytes: int, end: bytes = b"\n", first: bytes = b""
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of `line_blocks` one by one, each with its number."""
+    for number, lines in line_blocks(stream, max_bytes, end, first):
+        yield from zip(range(number, number + len(lines)), lines, strict=True)
 
 
 def problem_of(raw: bytes, code: str, reason: str, lines: int = 1) -> Unreadable:

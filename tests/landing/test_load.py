@@ -199,7 +199,7 @@ ODD_FILES = {
     "deep": (b'{"id": ' + b"[" * 10_000 + b"]" * 10_000 + b"}\n", 0, 1),
     "no_numbers": (b'{"id": NaN}\n{"id": Infinity}\n{"id": 01}\n', 0, 3),
     "negative_zero": (b'{"id": -0}\n{"id": 1}\n', 2, 0),
-    "key_twice": (b'{"id": 1, "id": 2}\n', 1, 0),  # the last one counts, as JSON parsers have it
+    "key_twice": (b'{"id": 1, "id": 1}\n{"id": 2}\n', 1, 1),
     "many_keys": (b"{" + b",".join(b'"k%d": 1' % n for n in range(5000)) + b"}\n", 0, 1),
     "other_line_ends": ('{"id": 1, "label": "a\u2028b\u0085c"}\n{"id": 2}\r{"id": 3}\n'.encode(), 1, 1),
     "two_rows_in_a_line": (b'{"id": 1}{"id": 2}\n{"id": 3},\n', 0, 2),

@@ -68,7 +68,7 @@ def test_lines_end_as_those_of_the_header_do(end: bytes) -> None:
 
 
 def test_a_line_end_of_another_kind_outside_quotes_costs_its_line() -> None:
-    assert told(read(b'id,label\n1,a\r2,b\n3,c\rd,"e"\n4,f\r\n')) == [(2, "csv", 1), (3, "csv", 1), (4, "4", "f")]
+    assert told(read(b'id,label\n1,a\rb\n3,c\rd,"e"\n4,f\r\n')) == [(2, "csv", 1), (3, "csv", 1), (4, "4", "f")]
     assert told(read(b"id,label\r1,a\n2,b\r4,f\r")) == [(2, "csv", 1), (3, "4", "f")]
 
 
@@ -92,6 +92,7 @@ def test_a_line_end_of_another_kind_outside_quotes_costs_its_line() -> None:
         # Longer than 100 bytes: the whole record, though it holds what looks like records.
         (b'1,"' + b"2,x\n" * 50 + b'"\n3,y\n', [(2, "too_long", 51), (53, "3", "y")]),
         (b"1," + b"x" * 100 + b"\n3,y\n", [(2, "too_long", 1), (3, "3", "y")]),
+        (b'1,"' + b"x" * 95 + b'"\n3,y\n', [(2, "1", "x" * 95), (3, "3", "y")]),
         (b"1," + b"x" * 97 + b"\n3,y\n", [(2, "1", "x" * 97), (3, "3", "y")]),
         (b"1," + b"x" * 98 + b"\n3,y\n", [(2, "too_long", 1), (3, "3", "y")]),
     ],

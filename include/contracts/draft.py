@@ -15,7 +15,7 @@ import yaml
 from include import settings
 from include.contracts.model import MAX_ROW_BYTES, ContractError
 from include.contracts.names import DATASET_NAME, SOURCE_NAME
-from include.readers import json_lines, opened
+from include.readers import json_rows, opened
 from include.storage import FileError, hash_of
 
 SAMPLE_ROWS = 10_000
@@ -151,7 +151,7 @@ def _rows(sample: Path, is_csv: bool, delimiter: str) -> list[dict[str, Any]]:
                 {name: value or None for name, value in record.items() if name is not None}
                 for record in islice(csv.DictReader(text, delimiter=delimiter), SAMPLE_ROWS)
             ]
-        values = (value for _, _, value, _ in json_lines(stream, MAX_ROW_BYTES, orjson.loads))
+        values = (value for _, _, value, _ in json_rows(stream, MAX_ROW_BYTES, orjson.loads))
         return list(islice((value for value in values if isinstance(value, dict)), SAMPLE_ROWS))
 
 

@@ -20,7 +20,7 @@ from include.landing.results import FileResult, FileStatus, LandResult
 from include.landing.rows import Problem, RowSchema
 from include.landing.values import EXACT, escape
 from include.postgres import safe_message
-from include.readers import Line, csv_records, json_lines, opened
+from include.readers import Line, csv_records, json_rows, opened
 from include.storage import FileError, Root, check_at_rest, hash_of
 
 _BUFFER_ROWS = 200  # rows handed on at once
@@ -89,7 +89,7 @@ def read_rows(
             lines = csv_records(stream, contract.max_row_bytes, contract.delimiter, known)
         else:
             parser = JsonParser(contract)
-            lines = json_lines(stream, contract.max_row_bytes, parser.loads, parser.loads_all)
+            lines = json_rows(stream, contract.max_row_bytes, parser.loads, parser.loads_all)
         for line in lines:
             number, _, value, problem = line
             encoded = encode(value) if problem is None else [Problem(problem.code, "", problem.reason)]

@@ -5,7 +5,7 @@ unreadable is a FileError. A file is never read as something that it is not.
 """
 
 from include.readers.csv_records import csv_records
-from include.readers.json_rows import json_lines
+from include.readers.json_rows import json_rows
 from include.readers.streams import Line, Stream, Unreadable, UnreadableRowError, opened
 
-__all__ = ["Line", "Stream", "Unreadable", "UnreadableRowError", "csv_records", "json_lines", "opened"]
+__all__ = ["Line", "Stream", "Unreadable", "UnreadableRowError", "csv_records", "json_rows", "opened"]

@@ -1,4 +1,4 @@
-"""JSON, one value a line."""
+"""JSON rows: one a line, or as `JsonValues` finds them."""
 
 from __future__ import annotations
 
@@ -6,26 +6,52 @@ from collections.abc import Callable, Iterator
 from itertools import count, repeat
 from typing import Any
 
-from include.readers.streams import KEPT_BYTES, Line, Stream, Unreadable, UnreadableRowError, line_blocks, problem_of
+from include.readers.json_values import JsonValues
+from include.readers.streams import (
+    CHUNK,
+    KEPT_BYTES,
+    Line,
+    Stream,
+    Unreadable,
+    UnreadableRowError,
+    line_blocks,
+    problem_of,
+)
 
 # Lines that are parsed at once. With 200 and more, their values no longer fit into the processor's cache, and a million
 # rows take a second longer.
 _AT_ONCE = 50
 
 
-def json_lines(
-    stream: Stream,
-    max_bytes: int,
-    loads: Callable[[bytes], Any],
-    loads_all: Callable[[list[bytes]], list[Any]] | None = None,
-) -> Iterator[Line]:
-    """Yield every line that is not blank: parsed, or with the problem `json`, `encoding` or `too_long`.
+_LoadsAll = Callable[[list[bytes]], list[Any]] | None
 
-    `max_bytes` is the longest line that is parsed; `loads` parses one and raises ValueError, or UnreadableRowError with
-    the problem. `loads_all` may parse many lines at once, and raises ValueError where they need `loads` one by one.
+
+def json_rows(
+    stream: Stream, max_bytes: int, loads: Callable[[bytes], Any], loads_all: _LoadsAll = None
+) -> Iterator[Line]:
+    """Yield every value of a file: parsed, or with the problem `json`, `encoding` or `too_long`.
+
+    The file's beginning tells how its values stand: in an array, which begins with [; over several lines, where { is
+    alone on the first line; else one a line. `max_bytes` is the longest value that is parsed. `loads` parses one and
+    raises ValueError, or UnreadableRowError with the problem. `loads_all` may parse many at once, and raises ValueError
+    where they need `loads` one by one. Raises UnusableFileError for an array that was cut short or is damaged so that
+    nothing says where its next value begins.
     """
+    first = stream.read(CHUNK)
+    while first and not first.strip() and (more := stream.read(CHUNK)):
+        first += more
+    begin = first.lstrip()
+    if begin.startswith(b"[") or begin.partition(b"\n")[0].strip() == b"{":
+        return iter(JsonValues(stream, first, max_bytes, loads))
+    return _lines(stream, first, max_bytes, loads, loads_all)
+
+
+def _lines(
+    stream: Stream, first_block: bytes, max_bytes: int, loads: Callable[[bytes], Any], loads_all: _LoadsAll
+) -> Iterator[Line]:
+    end = b"\r" if b"\r" in first_block.strip() and b"\n" not in first_block else b"\n"
     too_long = 0  # number of the last line that was, of which more pieces may come
-    for first, block in line_blocks(stream, max_bytes):
+    for first, block in line_blocks(stream, max_bytes, end, first_block):
         if len(block[0]) > max_bytes or first == too_long or max(map(len, block)) > max_bytes:
             for number, raw in enumerate(block, first):
                 if len(raw) <= max_bytes and number != too_long:
@@ -56,7 +82,7 @@ def _one_by_one(first: int, lines: list[bytes], loads: Callable[[bytes], Any]) -
             yield (number, raw, None, Unreadable(error.code, error.reason))
         except ValueError:
             if raw.strip():
-                cut = "" if raw.endswith(b"\n") else "; the file ends in it"
+                cut = "" if raw.endswith((b"\n", b"\r")) else "; the file ends in it"
                 yield (number, raw, None, problem_of(raw, "json", f"the line is not JSON{cut}"))
         else:
             yield (number, raw, value, None)

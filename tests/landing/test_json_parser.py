@@ -17,7 +17,7 @@ from include.landing import replay
 from include.landing.json_parser import JsonParser
 from include.landing.rows import RowSchema
 from include.landing.values import EXACT
-from include.readers import UnreadableRowError, json_lines
+from include.readers import UnreadableRowError, json_rows
 from tests.landing.conftest import SHOP, THINGS, Place, write_contract
 
 NUMBERS = (
@@ -201,7 +201,7 @@ def test_one_odd_row_of_many_costs_no_other(numeric: Contract, odd: bytes) -> No
     parser = JsonParser(numeric)
     rows = [b'{"id": %d}\n' % number for number in range(120)]
     rows[70] = odd + b"\n"
-    lines = list(json_lines(io.BytesIO(b"".join(rows)), 100, parser.loads, parser.loads_all))
+    lines = list(json_rows(io.BytesIO(b"".join(rows)), 100, parser.loads, parser.loads_all))
     found = {number: value for number, _, value, problem in lines if problem is None and number != 71}
     assert found == {number + 1: {"id": number} for number in range(120) if number != 70}
     with pytest.raises(ValueError):

@@ -203,7 +203,9 @@ ODD_FILES = {
     "many_keys": (b"{" + b",".join(b'"k%d": 1' % n for n in range(5000)) + b"}\n", 0, 1),
     "other_line_ends": ('{"id": 1, "label": "a\u2028b\u0085c"}\n{"id": 2}\r{"id": 3}\n'.encode(), 1, 1),
     "two_rows_in_a_line": (b'{"id": 1}{"id": 2}\n{"id": 3},\n', 0, 2),
-    "array_of_rows": (b'[\n{"id": 1}\n]\n', 1, 2),
+    "array_of_rows": (b'[\n{"id": 1},\n{"id": "x"},\n{"id": 2}\n]\n', 2, 1),
+    "indented_array": (b'\xef\xbb\xbf[\n  {\n    "id": 1\n  },\n  {\n    "id": 2\n  }\n]\n', 2, 0),
+    "indented_objects": (b'{\n  "id": 1\n}\n{\n  "id": 2\n}\n', 2, 0),
 }
 
 
@@ -473,6 +475,20 @@ def test_the_database_going_away_raises_and_loses_nothing(things: Place) -> None
             archive=str(things.archive),
         )
     assert things.land().rows_loaded == 1
+
+
+def test_an_array_that_was_cut_short_is_not_landed(things: Place) -> None:
+    things.put("one", b'[{"id": 1},\n{"id": 2},')
+    with pytest.raises(LandingError, match="ends within its array: it was cut short, send it again"):
+        things.land()
+    assert things.rows() == []
+
+
+def test_rows_of_an_array_have_the_line_on_which_they_begin(things: Place) -> None:
+    things.put("one", b'[\n  {\n    "id": 1\n  },\n  {\n    "id": "x"\n  },\n  {"id": 2}\n]')
+    things.land()
+    assert things.query("select id, _line from toys.things order by id") == [(1, 2), (2, 8)]
+    assert things.query('select line, "row" from landing.rejects') == [(5, '{\n    "id": "x"\n  }')]
 
 
 CSV_FILES = {

@@ -23,7 +23,7 @@ from include.contracts.options import is_encoding
 from include.contracts.personal import guess_personal
 from include.contracts.sample import Field, Sample, find_key
 from include.decoding import decoded
-from include.readers import header_names, json_lines, opened
+from include.readers import header_names, json_rows, opened
 from include.storage import FileError, hash_of
 
 _BLOCK_ROWS = 5000
@@ -219,7 +219,7 @@ def _read_csv(file: Path, encoding: str, delimiter: str, rows: int | None) -> Sa
 def _read_json(file: Path, encoding: str, rows: int | None) -> Sample:
     seen = Sample(is_csv=False)
     with opened(file, hash_of(file)) as stream:
-        values = (value for _, _, value, _ in json_lines(decoded(stream, encoding), MAX_ROW_BYTES, orjson.loads))
+        values = (value for _, _, value, _ in json_rows(decoded(stream, encoding), MAX_ROW_BYTES, orjson.loads))
         while block := list(islice(values, _left(rows, seen))):
             valid = [value for value in block if isinstance(value, dict)]
             seen.left_out += len(block) - len(valid)

@@ -88,6 +88,11 @@ _INTEGER = """
         reject('range', 'does not fit its integer type', $path)
     $bounds
 """
+# A number that is no float has all its digits, see `include.landing.json_parser`.
+_EXACT_NUMBER = """
+    if type($v) is Decimal or not -1e99 < $v < 1e99:
+        check_digits($v, $path)
+"""
 _VARCHAR = """
     if len($v) > $length:
         reject('range', $reason, $path)
@@ -250,9 +255,9 @@ class _Writer:
         return _filled(_INTEGER, v=v, path=repr(path), low=-size, high=size, bounds=self._bounds(spec, v, path))
 
     def _number(self, spec: SchemaProperty, v: str, path: str, conversion: list[str]) -> list[str]:
-        """Return the checks of a decimal number that arrives as text, and `conversion`, which leading zeros need."""
+        """Return the checks of a decimal number and, for one that arrives as text, `conversion`."""
         if not arrives_as_text(spec, self.is_csv):
-            return []
+            return _filled(_EXACT_NUMBER, v=v, path=repr(path))
         statements = [*self._bounds(spec, f"Decimal({v})", path), *conversion]
         options = spec.logicalTypeOptions or {}
         if any(name in options and (name.endswith("aximum") or options[name] > 0) for name in BOUNDS):
@@ -366,7 +371,7 @@ class _Writer:
     def _decimal(self, spec: SchemaProperty, value: str) -> str:
         if spec.logicalType == "integer" and not arrives_as_text(spec, self.is_csv):
             return f"int({value})"
-        return f"Decimal({value})" if arrives_as_text(spec, self.is_csv) else f"Decimal(repr({value}))"
+        return f"Decimal({value})" if arrives_as_text(spec, self.is_csv) else f"Decimal(str({value}))"
 
     def _unusable(self, rule: Rule, reason: str) -> ContractError:
         return ContractError(f"{self.contract.file}: quality: {rule.name}: {reason}")

@@ -16,11 +16,12 @@ import psycopg
 from include import settings
 from include.contracts import Contract
 from include.decoding import decoded
+from include.landing.json_parser import JsonParser
 from include.landing.results import FileResult, FileStatus, LandResult
 from include.landing.rows import Problem, RowSchema
 from include.landing.values import EXACT, escape
 from include.postgres import safe_message
-from include.readers import Line, csv_records, json_lines, opened
+from include.readers import Line, csv_records, json_rows, opened
 from include.storage import FileError, Root, check_at_rest, hash_of
 
 _BUFFER_ROWS = 200  # rows handed on at once
@@ -56,8 +57,8 @@ def judge(
                     for row in rejects:
                         show(f"{contract.name}: {path} line {row.line}: {row.code}: {row.reason}")
                 counts = (valid + rejects.count, valid, 0, rejects.count)
-                if must_be_held(contract, counts[0], rejects.count):
-                    note = held_note(contract, counts[0], rejects.count)
+                if must_be_held(contract, valid, rejects):
+                    note = held_note(contract, valid, rejects)
                     results.append(FileResult(path, FileStatus.HELD, *counts, note))
                 else:
                     results.append(FileResult(path, FileStatus.LANDED, *counts))
@@ -89,10 +90,11 @@ def read_rows(
             known = {str(spec.name): bool(spec.required) for spec in contract.properties}
             lines = csv_records(stream, contract.max_row_bytes, contract.delimiter, known)
         else:
-            lines = json_lines(stream, contract.max_row_bytes, orjson.loads)
+            parser = JsonParser(contract)
+            lines = json_rows(stream, contract.max_row_bytes, parser.loads, parser.loads_all)
         for line in lines:
             number, _, value, problem = line
-            encoded = encode(value) if problem is None else [Problem(problem[0], "", problem[1])]
+            encoded = encode(value) if problem is None else [Problem(problem.code, "", problem.reason)]
             if isinstance(encoded, list):
                 rejects.add(line, encoded)
                 continue
@@ -121,6 +123,7 @@ class RejectedRows:
     def __init__(self, contract: Contract) -> None:
         self._is_csv = contract.format == "csv"
         self.count = 0
+        self.lines = 0  # of the file that they take, as far as nobody can say what is a row: each may have been one
         self.codes: Counter[str] = Counter()
         self._kept: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=4 << 20)  # noqa: SIM115
 
@@ -133,6 +136,7 @@ class RejectedRows:
     def add(self, line: Line, problems: list[Problem]) -> None:
         number, raw, value, problem = line
         self.count += 1
+        self.lines += problem.lines if problem is not None else 1
         self.codes[problems[0].code] += 1
         if self._is_csv and problem is None:  # with the header's names, so that it can be read again on its own
             row = orjson.dumps(value).decode()
@@ -151,22 +155,28 @@ class RejectedRows:
 
     def clear(self) -> None:
         """Forget all of them, before the file is read again."""
-        self.count = 0
+        self.count = self.lines = 0
         self.codes.clear()
         self._kept.seek(0)
         self._kept.truncate()
 
 
-def must_be_held(contract: Contract, read: int, rejected: int) -> bool:
-    """Return whether a file has more rejected rows than its contract allows, by number and by share."""
-    return rejected > contract.max_bad_rows and rejected > contract.max_bad_percent / 100 * read
+def must_be_held(contract: Contract, valid: int, rejects: RejectedRows) -> bool:
+    """Return whether a file has more rejected rows than its contract allows, by number and by share.
+
+    A reject that takes several lines counts as so many: each of them may have been a row.
+    """
+    rejected = rejects.lines
+    return rejected > contract.max_bad_rows and rejected > contract.max_bad_percent / 100 * (valid + rejected)
 
 
-def held_note(contract: Contract, read: int, rejected: int) -> str:
+def held_note(contract: Contract, valid: int, rejects: RejectedRows) -> str:
     """Return why a file is held, and what to do."""
     percent = Decimal(str(contract.max_bad_percent)).normalize()
+    lines = f", which take {rejects.lines} lines," if rejects.lines > rejects.count else ""
     return (
-        f"is held whole: {rejected} of {read} rows are rejected, more than {contract.max_bad_rows} and {percent:f} %. "
+        f"is held whole: {rejects.count} of {valid + rejects.count} rows{lines} are rejected, more than "
+        f"{contract.max_bad_rows} and {percent:f} %. "
         f"`warehouse rejects list {contract.name}` shows them; mend the file or the contract, or raise its maxBadRows"
     )
 

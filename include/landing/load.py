@@ -175,7 +175,7 @@ def _judge_small(lookup: Connection, schema: RowSchema, file: _IncomingFile) -> 
     try:
         file.valid = read_rows(schema, file.path, file.file, file.sha256, _limited(lines), file.rejects)
         file.lines = lines
-        file.is_held = must_be_held(schema.contract, file.read, file.rejects.count)
+        file.is_held = must_be_held(schema.contract, file.valid, file.rejects)
     except _TooLargeError:  # small only while it is gzipped: read again while it is loaded
         file.valid = 0
         file.rejects.clear()
@@ -239,7 +239,7 @@ def _load(connection: Connection, schema: RowSchema, files: list[_IncomingFile])
             if file.sha256 in landed:  # by a run at the same time
                 results[file.path] = _already_landed(file.path, landed[file.sha256])
             elif file.is_held:
-                note = held_note(contract, file.read, file.rejects.count)
+                note = held_note(contract, file.valid, file.rejects)
                 results[file.path] = FileResult(file.path, FileStatus.HELD, file.read, 0, 0, file.read, note)
             else:
                 loaded = merger.loaded[file.path]
@@ -259,7 +259,7 @@ def _merge_file(merger: Merger, schema: RowSchema, file: _IncomingFile) -> None:
         return
     file.rejects.clear()
     file.valid = read_rows(schema, file.path, file.file, file.sha256, merger.write, file.rejects)
-    if must_be_held(schema.contract, file.read, file.rejects.count):
+    if must_be_held(schema.contract, file.valid, file.rejects):
         raise _MustBeHeldError
 
 

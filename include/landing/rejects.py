@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Callable
 from decimal import localcontext
 from typing import Any
-
-import orjson
 
 from include import settings
 from include.contracts import Contract
 from include.landing import ledger
+from include.landing.json_parser import JsonParser
 from include.landing.load import land
 from include.landing.merge import Merger, create_stage
 from include.landing.results import ReplayResult
@@ -40,12 +40,13 @@ def replay(contract: Contract, *, source_uri: str, path: str | None = None, code
 
 def _replay_file(connection: Connection, schema: RowSchema, path: str, sha256: str, code: str | None) -> dict[str, int]:
     contract = schema.contract
+    parse = JsonParser(contract).loads
     with lock(connection, contract.name):
         rejects = ledger.rejects_of_file(connection, contract.name, sha256, code)
         valid: list[int] = []
         with Merger(connection, contract) as merger, localcontext(EXACT):
             for line, row in rejects:
-                encoded = schema.encode(value) if (value := _parsed(row)) is not _NOT_JSON else _UNPARSED
+                encoded = schema.encode(value) if (value := _parsed(row, parse)) is not _NOT_JSON else _UNPARSED
                 if isinstance(encoded, str):
                     valid.append(line)
                     merger.write(path, [f"{encoded}\t{escape(path)}\t{line}\n"])
@@ -58,11 +59,11 @@ _NOT_JSON = object()  # a marker that differs from every value of JSON
 _UNPARSED = [Problem("json", "", "the row is not JSON")]
 
 
-def _parsed(row: str) -> Any:
+def _parsed(row: str, parse: Callable[[bytes], Any]) -> Any:
     """Return the value of a rejected row: JSON, also for CSV, whose rejects are kept as objects."""
     try:
-        return orjson.loads(row)
-    except orjson.JSONDecodeError:
+        return parse(row.encode())
+    except ValueError:
         return _NOT_JSON
 
 

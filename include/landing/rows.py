@@ -4,6 +4,7 @@ A row is checked against a JSON schema made from the contract (jsonschema-rs), t
 makes a valid row a line for COPY. The codes of problems are stable; people and programs may rely on them:
 
     json, csv, encoding, too_long   the line is no row at all
+    duplicate_key                   an object names a key twice
     required, unknown_key           a value is missing, or a key that no contract knows is there
     type, format, value, range      a value is not of its kind, not in the list, too small, too large, too short
     nul_character                   text that no Postgres column can hold
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import jsonschema_rs
@@ -21,10 +23,10 @@ from open_data_contract_standard.model import SchemaProperty
 
 from include.contracts import Contract, ContractError, arrives_as_text, personal_kind
 from include.landing.encoder import BOUNDS, encoder
-from include.landing.values import RejectedValueError
+from include.landing.values import RejectedValueError, shown_key
 
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-_TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?$"
+_TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,12})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?$"
 _DECIMAL = r"^-?[0-9]{1,38}(\.[0-9]{1,38})?$"
 _INTEGER = r"^-?[0-9]{1,19}$"
 _BOOLEAN = "^(true|false)$"
@@ -89,8 +91,7 @@ class RowSchema:
             yield Problem("required", field, f"{field}: is missing")
         elif keyword == "additionalProperties":
             for key in error.kind.unexpected:
-                shown = key if len(key) <= 40 and key.isprintable() and "@" not in key else "(a long or odd key)"
-                yield Problem("unknown_key", path, f"{path or 'the row'}: the contract knows no key {shown!r}")
+                yield Problem("unknown_key", path, f"{path or 'the row'}: the contract knows no key {shown_key(key)}")
         elif error.instance is None:
             yield Problem("required", path, f"{path}: is null")
         else:
@@ -101,6 +102,7 @@ class RowSchema:
     def _sentence(self, path: str, reason: str, value: Any = None) -> str:
         spec = self._specs.get(_spec_path(path))
         is_shown = value is not None and spec is not None and personal_kind(spec) is None
+        value = float(value) if isinstance(value, Decimal) else value  # only to be shown
         shown = repr(value)[:60] + " " if is_shown and not isinstance(value, dict | list) else ""
         return f"{path}: {shown}{reason}"
 

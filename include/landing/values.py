@@ -6,16 +6,20 @@ raises RejectedValueError for one that passes the JSON schema and still fits no 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any, NoReturn
 
 import orjson
 
 # Rows are encoded in this context (decimal.localcontext), so that sums of prices are exact: the largest numbers that a
-# contract's schema lets through have 38 digits before and 38 after the point, and a product of two has twice as many.
-EXACT = Context(prec=400)
+# encoder lets through have 100 digits before and 100 after the point, and a product of two has twice as many.
+EXACT = Context(prec=500)
+
+_MICROSECONDS = len("2026-01-31T23:59:59.999999")
+_FINER = re.compile(r"\.[0-9]{6}[0-9]*[1-9]")
 
 # Marks NULL in a line until the line is finished. A valid text holds no NUL character, so none can look like it.
 NULL = "\0null"
@@ -38,9 +42,18 @@ def reject(code: str, reason: str, path: str) -> NoReturn:
 
 def as_integer(value: Any, path: str) -> int:
     """Return the value as an int. JSON calls 1.0 an integer too; a float of 2**53 or more has lost digits."""
-    if isinstance(value, float) and abs(value) >= 2**53:
+    if isinstance(value, float) and abs(value) >= 2**53:  # a Decimal has not
         reject("range", "is too large to be read exactly", path)
     return int(value)
+
+
+def check_digits(value: Any, path: str) -> None:
+    """Reject a number that is not kept digit by digit here: sums are exact to 100 digits on each side of the point."""
+    if isinstance(value, float):
+        return
+    number = Decimal(value)
+    if number and (number.adjusted() >= 100 or int(number.as_tuple().exponent) < -100):
+        reject("range", "has more than 100 digits before or after the point", path)
 
 
 def as_date(value: str, path: str) -> str:
@@ -61,10 +74,17 @@ def as_timestamp(value: str, path: str) -> str:
         time = datetime.fromisoformat(value)
     except ValueError:
         reject("format", "is no time of the calendar", path)
+    if len(value) > _MICROSECONDS and _FINER.search(value):
+        reject("format", "is finer than a microsecond, which its column would round", path)
     if time.tzinfo is None:
         return value + "+00"
     if abs(time.utcoffset() or timedelta()) >= timedelta(hours=16):
         reject("format", "has a zone that no place on earth has", path)
+    if not 1 < time.year < 9999:
+        try:
+            time.astimezone(UTC)
+        except OverflowError:
+            reject("range", "is outside of the years 1 to 9999 in UTC", path)
     return value
 
 
@@ -83,11 +103,27 @@ def json_number(value: str) -> str:
 
 
 def json_text(value: Any, path: str) -> str:
-    """Return a value as JSON."""
+    """Return a value as JSON. Numbers that orjson does not write keep every digit."""
     try:
         return orjson.dumps(value).decode()
     except orjson.JSONEncodeError:
+        pass
+    try:
+        return _exact_json(value, path)
+    except RecursionError:
         reject("type", "is nested too deeply", path)
+
+
+def _exact_json(value: Any, path: str) -> str:
+    if isinstance(value, dict):
+        members = [f"{orjson.dumps(key).decode()}:{_exact_json(part, path)}" for key, part in value.items()]
+        return f"{{{','.join(members)}}}"
+    if isinstance(value, list):
+        return f"[{','.join([_exact_json(part, path) for part in value])}]"
+    if isinstance(value, Decimal) or (isinstance(value, int) and not isinstance(value, bool)):
+        check_digits(value, path)
+        return str(value)
+    return orjson.dumps(value).decode()
 
 
 def holds_nul(value: Any) -> bool:
@@ -97,6 +133,11 @@ def holds_nul(value: Any) -> bool:
     if isinstance(value, dict):
         return any(holds_nul(part) for part in (*value, *value.values()))
     return isinstance(value, list) and any(holds_nul(part) for part in value)
+
+
+def shown_key(key: str) -> str:
+    """Return a key of a row as a message may show it: a name, and not what looks like a value."""
+    return repr(key if len(key) <= 40 and key.isprintable() and "@" not in key else "(a long or odd key)")
 
 
 def escape_line(line: str, values: tuple[Any, ...], paths: Sequence[str]) -> str:

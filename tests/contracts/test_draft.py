@@ -343,7 +343,7 @@ def test_no_personal_value_is_guessed_from_a_part_of_a_word(name: str) -> None:
         ("last-name", "last_name"),
         ("name", "full_name"),
         ("customer_name", "full_name"),
-        ("billing_address", "address"),
+        ("invoice_address", "address"),
         ("ZIP", "postcode"),
         ("home_city", "city"),
     ],

@@ -1,0 +1,11 @@
+"""Files read row by row, plain or gzipped: JSON and CSV, without ever holding a file whole.
+
+Every row comes as a `Line`. What can't be read as a row is a line with what is wrong with it; what makes the whole file
+unreadable is a FileError. A file is never read as something that it is not.
+"""
+
+from include.readers.csv_records import csv_records, header_names
+from include.readers.json_rows import json_rows
+from include.readers.streams import Line, Stream, Unreadable, UnreadableRowError, opened
+
+__all__ = ["Line", "Stream", "Unreadable", "UnreadableRowError", "csv_records", "header_names", "json_rows", "opened"]

@@ -79,7 +79,6 @@ def draft(source: str, dataset: str, sample: Path, *, delimiter: str | None = No
             {"property": "frequency", "value": 1, "unit": "d", "scheduler": "cron", "schedule": schedule}
         ],
         "customProperties": [
-            {"property": "maxBadRows", "value": 20},
             {"property": "maxBadPercent", "value": 10},
         ],
         "schema": [

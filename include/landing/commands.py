@@ -66,7 +66,8 @@ def _land(args: argparse.Namespace) -> int:
             _print(result)
             results.append(result)
     if not results:
-        print(f"no files of {', '.join(contract.name for contract in chosen)} below {args.root}")
+        for contract in chosen:
+            print(f"no files of {contract.name} below {args.root}: nothing is called {contract.path}, plain or .gz")
     return 1 if fetch_failed or any(result.errors for result in results) else 0
 
 

@@ -330,7 +330,7 @@ def test_a_row_with_thousands_of_mistakes_gives_a_reason_of_some_lines(things: P
     assert len(reason) < 2000
 
 
-@pytest.mark.parametrize("name", ["a\nb", "tab\tand\\", "quote'\"$;--", "ü漢 😀", "%s{}", "-rf", ".."[:1] + "hidden"])
+@pytest.mark.parametrize("name", ["a\nb", "tab\tand\\", "quote'\"$;--", "ü漢 😀", "%s{}", "-rf", "[1]"])
 def test_a_file_of_any_name_is_landed_under_it(things: Place, name: str) -> None:
     things.put(name, [thing(1), {"id": "x"}])
     assert statuses(things.land()) == ["landed"]

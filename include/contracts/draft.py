@@ -92,7 +92,6 @@ def draft(
             {"property": "frequency", "value": 1, "unit": "d", "scheduler": "cron", "schedule": schedule}
         ],
         "customProperties": [
-            {"property": "maxBadRows", "value": 20},
             {"property": "maxBadPercent", "value": 10},
         ],
         "schema": [

@@ -391,7 +391,7 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         delimiter=delimiter,
         encoding=(landing.encoding if landing else None) or "UTF-8",
         url_setting=url_setting,
-        max_bad_rows=int(_limit(limits, "maxBadRows", 20, file)),
+        max_bad_rows=int(_limit(limits, "maxBadRows", 0, file)),
         max_bad_percent=_limit(limits, "maxBadPercent", 10, file),
         max_row_bytes=int(_limit(limits, "maxRowBytes", MAX_ROW_BYTES, file)),
         max_bytes=int(_limit(fetch_limits, "maxBytes", MAX_FETCH_BYTES, file)),

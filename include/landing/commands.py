@@ -69,8 +69,9 @@ def _land(args: argparse.Namespace) -> int:
         except ContractError as error:  # of one dataset: the others land
             print(error, file=sys.stderr)
             failed = True
-    if chosen.readable and not results and not failed:
-        print(f"no files of {', '.join(contract.name for contract in chosen.readable)} below {args.root}")
+    if not results and not failed:
+        for contract in chosen.readable:
+            print(f"no files of {contract.name} below {args.root}: nothing is called {contract.path}, plain or .gz")
     return 1 if failed or any(result.errors for result in results) else 0
 
 

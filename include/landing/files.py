@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from include import settings
 from include.contracts import Contract
 from include.storage import Root
 
+_LEFT_OVER = re.compile(
+    r"^\.|^~\$|~(\.gz)?$|^#.*#$|\.(part|partial|filepart|crdownload|download|tmp|swp|unfinished)(\.gz)?$", re.IGNORECASE
+)
+
 
 def pending_files(contract: Contract, root: str = settings.LANDING_ROOT) -> list[str]:
-    """Return the paths of a dataset's files below the landing root, sorted. Landed files are in the archive instead."""
+    """Return the paths of a dataset's files below the landing root, sorted. Landed files are in the archive instead.
+
+    In the contract's path `*` stands for any characters of a name, and `[` for itself. What a system or a program
+    leaves beside a file is not taken: hidden files and folders, editors' copies and locks, unfinished downloads.
+    """
     if contract.path is None:
         return []
     place = Root(root)
-    return sorted([*place.glob(contract.path), *place.glob(contract.path + ".gz")])
+    pattern = contract.path.replace("[", "[[]")
+    found = sorted({*place.glob(pattern), *place.glob(pattern + ".gz")})  # `*` alone finds a .gz too
+    return [path for path in found if not _is_left_over(path, contract.path)]
+
+
+def _is_left_over(path: str, wanted: str) -> bool:
+    """Return whether a part of the path has the name of a leftover, and the contract does not ask for such names."""
+    return any(_LEFT_OVER.search(part) for part in path.split("/")) and not any(
+        _LEFT_OVER.search(part) for part in wanted.split("/")
+    )
 
 
 def batches(

@@ -162,11 +162,15 @@ class RejectedRows:
 
 
 def must_be_held(contract: Contract, valid: int, rejects: RejectedRows) -> bool:
-    """Return whether a file has more rejected rows than its contract allows, by number and by share.
+    """Return whether a file has more rejected rows than its contract allows.
 
-    A reject that takes several lines counts as so many: each of them may have been a row.
+    Its share counts, however small the file is. A contract that states maxBadRows allows so many rows whatever their
+    share, but a file without one valid row only with a maxBadPercent of 100. A reject that takes several lines counts
+    as so many: each of them may have been a row.
     """
     rejected = rejects.lines
+    if rejected and not valid:
+        return contract.max_bad_percent < 100
     return rejected > contract.max_bad_rows and rejected > contract.max_bad_percent / 100 * (valid + rejected)
 
 
@@ -174,10 +178,11 @@ def held_note(contract: Contract, valid: int, rejects: RejectedRows) -> str:
     """Return why a file is held, and what to do."""
     percent = Decimal(str(contract.max_bad_percent)).normalize()
     lines = f", which take {rejects.lines} lines," if rejects.lines > rejects.count else ""
+    above = f"more than {percent:f} %" + (f" and more than {contract.max_bad_rows}" if contract.max_bad_rows else "")
     return (
-        f"is held whole: {rejects.count} of {valid + rejects.count} rows{lines} are rejected, more than "
-        f"{contract.max_bad_rows} and {percent:f} %. "
-        f"`warehouse rejects list {contract.name}` shows them; mend the file or the contract, or raise its maxBadRows"
+        f"is held whole: {rejects.count} of {valid + rejects.count} rows{lines} are rejected, "
+        f"{above if valid else 'so not one is valid'}. `warehouse rejects list {contract.name}` shows them; mend the "
+        f"file or the contract, or raise its maxBadPercent{' or maxBadRows' if valid else ' to 100'}"
     )
 
 

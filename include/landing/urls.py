@@ -6,25 +6,28 @@ breaks off is resumed where the server can do that, else it begins again. TLS is
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
 import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from include import settings
 from include.contracts import Contract
 from include.landing import ledger
 from include.landing.tables import create_tables
 from include.postgres import session
+from include.readers.kinds import HEAD_BYTES, check_kind
 from include.storage import FileError, Root, UnavailableFileError, UnusableFileError
 
 ATTEMPTS = 5
@@ -117,13 +120,14 @@ def fetch(
     )
     with session(source_uri, "source_db") as connection, tempfile.TemporaryDirectory() as folder:
         create_tables(connection, [contract])
-        known = ledger.fetched_version(connection, contract.name, _shown(address))
+        known = ledger.fetched_version(connection, contract.name, _identity(address))
         copy = Path(folder) / "download"
         path = contract.path.replace("*", datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
         try:
             version = _download(address, _Version(*known) if known else _Version(), copy, budget)
             if version is None:
                 return FetchResult(contract.name, FetchStatus.UNCHANGED, seconds=time.monotonic() - began)
+            _check_kind(copy)
             Root(root).write(path, copy)
         except FileError as error:
             raise type(error)(f"{contract.name}: {_shown(address)} {error}") from None
@@ -135,7 +139,7 @@ def fetch(
             ) from None
         # Written last: a run that is killed before this line fetches the same bytes again, and landing finds them
         # already landed.
-        ledger.record_fetch(connection, contract.name, _shown(address), version.etag, version.last_modified)
+        ledger.record_fetch(connection, contract.name, _identity(address), version.etag, version.last_modified)
         return FetchResult(contract.name, FetchStatus.FETCHED, path, copy.stat().st_size, time.monotonic() - began)
 
 
@@ -146,6 +150,20 @@ def _shown(url: str) -> str:
     except ValueError:
         return "what its setting holds"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _identity(url: str) -> str:
+    """Return what a URL is remembered by: as it is shown, with a hash of its query, which may be a secret."""
+    query = url.partition("#")[0].partition("?")[2]
+    return _shown(url) + (f"?sha256={hashlib.sha256(query.encode()).hexdigest()[:32]}" if query else "")
+
+
+def _check_kind(copy: Path) -> None:
+    """Raise UnusableFileError for content that holds no rows, such as the page of a login. Gzip may hold some."""
+    with copy.open("rb") as content:
+        head = content.read(HEAD_BYTES)
+    if not head.startswith(b"\x1f\x8b"):
+        check_kind(head)
 
 
 def _download(url: str, known: _Version, target: Path, budget: _Budget) -> _Version | None:
@@ -163,7 +181,7 @@ def _download(url: str, known: _Version, target: Path, budget: _Budget) -> _Vers
         attempts = Retrying(
             retry=retry_if_exception_type(_PassingError),
             stop=stop_after_attempt(ATTEMPTS),
-            wait=lambda state: min(0.2 * 4**state.attempt_number, max(0.0, budget.until - time.monotonic())),
+            wait=lambda state: _seconds_to_wait(state, budget),
             before_sleep=lambda _: budget.check(out.tell(), None),
             reraise=True,
         )
@@ -174,7 +192,29 @@ def _download(url: str, known: _Version, target: Path, budget: _Budget) -> _Vers
 
 
 class _PassingError(Exception):
-    """A request failed in a way that may pass; the message says how."""
+    """A request failed in a way that may pass; the message says how. The server may have said when to ask again."""
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds
+
+
+def _seconds_to_wait(state: RetryCallState, budget: _Budget) -> float:
+    """Return how long to wait before the next request: as long as the server says, else longer each time."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, _PassingError) else 0.0
+    return min(max(asked, 0.2 * 4**state.attempt_number), max(0.0, budget.until - time.monotonic()))
+
+
+def _retry_after(response: httpx.Response) -> float:
+    """Return the seconds of a Retry-After header, which is a number or a date (RFC 9110, 10.2.3); 0 without one."""
+    said = response.headers.get("retry-after", "").strip()
+    if said.isdigit():
+        return float(said)
+    try:
+        return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
 
 
 @dataclass
@@ -222,7 +262,12 @@ class _Download:
             )
         status = response.status_code
         if status in (408, 429) or status >= 500:
-            raise _PassingError(f"answered {status}")
+            seconds = _retry_after(response)
+            if seconds > max(0.0, self.budget.until - time.monotonic()):
+                raise UnavailableFileError(
+                    f"answered {status} and asks to wait {seconds:.0f} s, longer than maxSeconds allows: run again then"
+                )
+            raise _PassingError(f"answered {status}", seconds)
         starts_at = response.headers.get("content-range", "").removeprefix("bytes ").partition("-")[0]
         if status == 206 and starts_at == str(self.out.tell()):
             version = self.got or _Version()
@@ -236,15 +281,26 @@ class _Download:
             raise _PassingError(f"answered {status} with another part")
         else:
             raise UnusableFileError(f"answered {status}: check the URL and the rights to read it")
-        length = response.headers.get("content-length", "")
+        encoding = response.headers.get("content-encoding", "identity").lower()
+        if encoding not in ("identity", "gzip", "x-gzip", "deflate"):
+            raise UnusableFileError(
+                f"is sent packed as {encoding!r}, which was not asked for: ask its server for another"
+            )
+        is_deflated = encoding == "deflate"  # unpacked here; a gzip is unpacked when it is read
+        length = "" if is_deflated else response.headers.get("content-length", "")
         total = self.out.tell() + int(length) if length.isdigit() else None
         self.budget.check(self.out.tell(), total)
         try:
-            for chunk in response.iter_raw():
+            for chunk in response.iter_bytes() if is_deflated else response.iter_raw():
                 self.out.write(chunk)
                 self.budget.check(self.out.tell(), total)
+        except httpx.DecodingError:
+            raise UnusableFileError("is sent as a damaged deflate: look at its server") from None
         except httpx.TransportError:
-            self.got = version
+            if is_deflated:  # the rest of what is packed makes no sense alone
+                self.out.truncate(0)
+            else:
+                self.got = version
             raise _PassingError("broke off") from None
         return version
 

@@ -73,8 +73,8 @@ def dag_page(contract: Contract) -> str:
     lines += [
         f"Rows go to `{contract.schema}.{contract.table}`; those that break "
         f"`include/contracts/{contract.source}/{contract.dataset}.yaml`, to `landing.rejects`. "
-        f"A file with more than {contract.max_bad_rows} rejected rows, if these are more than "
-        f"{contract.max_bad_percent:g} % of it, is held whole.",
+        f"A file without a valid row is held whole, and so is one of which more than {contract.max_bad_percent:g} %"
+        f"{f', and more than {contract.max_bad_rows} rows,' if contract.max_bad_rows else ''} are rejected.",
         "",
         *(f"* {rule.name}: {rule.description}" for rule in contract.rules),
         "",

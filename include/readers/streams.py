@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from include.readers.kinds import HEAD_BYTES, check_kind
 from include.storage import UnavailableFileError, UnusableFileError
 
 CHUNK = 1 << 18  # bytes that are read at once
@@ -68,7 +69,8 @@ def opened(file: Path, sha256: str) -> Iterator[Stream]:
     """Open a plain or gzipped file for reading from its first row. A byte order mark is skipped.
 
     `sha256` is the file's hash. At the end of the block, UnavailableFileError says that the file is another one by now,
-    and UnusableFileError that its gzip is damaged or cut short.
+    and UnusableFileError that its gzip is damaged or cut short. A file of another kind, such as a zip, is an
+    UnusableFileError at once.
     """
     with file.open("rb", buffering=0) as raw:
         hashed = _Hashed(raw)
@@ -78,6 +80,7 @@ def opened(file: Path, sha256: str) -> Iterator[Stream]:
             raise UnusableFileError("is named .gz and holds no gzip: send it again")
         content: Any = io.BufferedReader(gzip.GzipFile(fileobj=buffered), CHUNK) if is_gzip else buffered
         try:
+            check_kind(content.peek(HEAD_BYTES)[:HEAD_BYTES])
             if content.peek(3)[:3] == b"\xef\xbb\xbf":
                 content.read(3)
             yield content

@@ -24,7 +24,7 @@ KINDS = """
     status: active
     servers:
       - {server: landing, type: custom, path: "toys/*/things.FORMAT", format: FORMAT}
-    customProperties: [{property: maxBadRows, value: 1000}]
+    customProperties: [{property: maxBadPercent, value: 100}]
     schema:
       - name: things
         logicalType: object

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import uuid
@@ -82,6 +83,30 @@ def test_pending_files_are_those_of_the_contract_in_order(tmp_path: Path) -> Non
     assert pending_files(SHOP["shop.people"], str(tmp_path)) == sorted(names[:3])
     assert pending_files(SHOP["app.account"], str(tmp_path)) == []
     assert pending_files(SHOP["shop.people"], str(tmp_path / "nothing")) == []
+
+
+def test_what_systems_and_editors_leave_beside_files_is_not_taken(tmp_path: Path) -> None:
+    contract = dataclasses.replace(SHOP["shop.people"], path="shop/*/*")
+    left = [".hidden.json", "._mac.json", ".#emacs.json", "~$lock.json", "people.json~", "#people.json#"]
+    left += ["people.json.part", "people.json.crdownload", ".people.json.swp", "people.json.tmp"]
+    real = ["shop/a/people#1.json", "shop/a/people.json", "shop/~b/people.json.gz"]
+    for name in [*real, "shop/.snapshot/people.json", *(f"shop/a/{name}" for name in left)]:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    assert pending_files(contract, str(tmp_path)) == real
+    asked = dataclasses.replace(contract, path="shop/a/.hidden.json")
+    assert pending_files(asked, str(tmp_path)) == ["shop/a/.hidden.json"]
+
+
+def test_a_bracket_in_the_path_of_a_contract_stands_for_itself(tmp_path: Path, bucket: str) -> None:
+    contract = dataclasses.replace(SHOP["shop.people"], path="t/br[1]*.csv")
+    for name in ("br[1].csv", "br[1]b.csv.gz", "br1.csv"):
+        (tmp_path / "t").mkdir(exist_ok=True)
+        (tmp_path / "t" / name).write_text("")
+        put(f"{bucket}/t/{name}", b"")
+    for root in (str(tmp_path), bucket):
+        assert pending_files(contract, root) == ["t/br[1].csv", "t/br[1]b.csv.gz"]
 
 
 def test_batches_keep_the_order_and_hold_a_sensible_amount(tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ def test_a_mended_row_is_replayed_with_every_digit(things: Place) -> None:
         (b'{"id": 1, "inner": {"count": 1, "amount": 2, "count" : 1}}', "'count'"),
         (b'{"id": 1, "free": [[{"a": 1}, {"b": {}, "b": {"c": "x:y"}}]]}', "'b'"),
         (b'{"id": 1, "label": "a\\u003ab", "label": "c"}', "'label'"),
+        (b'{"id": 1, "label": "c", "label": "a\\u003Ab"}', "'label'"),  # as many colons as it has keys and texts
         (b'{"id": 1, "who@example.com": 1, "who@example.com": 2}', "'\\(a long or odd key\\)'"),
     ],
 )

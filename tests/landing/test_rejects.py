@@ -49,11 +49,11 @@ def test_a_row_is_loaded_after_it_was_mended_and_counts_as_duplicate_where_it_is
 
 
 def test_a_csv_row_is_mended_as_an_object(csv_things: Place) -> None:
-    csv_things.put("one", b"id,label,secret\none,a,\n")
+    csv_things.put("one", b"id,label,secret\none,a,\n2,b,\n")
     csv_things.land()
     csv_things.query("""update landing.rejects set "row" = replace("row", 'one', '1') returning 1""")
     assert replay(csv_things.contract, source_uri=csv_things.uri).loaded == 1
-    assert csv_things.rows() == [(1, "a")]
+    assert csv_things.rows() == [(1, "a"), (2, "b")]
 
 
 def test_a_held_file_is_released_with_its_mended_rows(things: Place) -> None:
@@ -111,7 +111,8 @@ def test_land_says_when_there_is_nothing_to_land_or_no_such_root(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run("land", "log", "--root", str(tmp_path / "in")) == 0
-    assert capsys.readouterr().out == f"no files of log.events below {tmp_path / 'in'}\n"
+    said = f"no files of log.events below {tmp_path / 'in'}: nothing is called log/event_log.csv, plain or .gz\n"
+    assert capsys.readouterr().out == said
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="is a file: name the landing root"):
         run("land", "log", "--root", str(tmp_path / "file"))

@@ -6,8 +6,11 @@ import dataclasses
 import re
 import ssl
 import threading
+import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from email.utils import formatdate
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -42,6 +45,8 @@ class Flaky(BaseHTTPRequestHandler):
     etag: ClassVar[str] = '"one"'
     breaks: ClassVar[list[int]] = []  # after so many bytes of each answer
     errors: ClassVar[list[int]] = []  # statuses answered first
+    headers_of_errors: ClassVar[dict[str, str]] = {}
+    encoding: ClassVar[str] = ""
     requests: ClassVar[list[dict[str, str]]] = []
 
     def log_message(self, *_: object) -> None:
@@ -51,7 +56,11 @@ class Flaky(BaseHTTPRequestHandler):
         cls = type(self)
         cls.requests.append({name.lower(): value for name, value in self.headers.items()})
         if cls.errors:
-            self.send_error(cls.errors.pop(0))
+            self.send_response(cls.errors.pop(0))
+            for header in cls.headers_of_errors.items():
+                self.send_header(*header)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
             return
         if self.headers.get("If-None-Match") == cls.etag:
             self.send_response(304)
@@ -66,6 +75,8 @@ class Flaky(BaseHTTPRequestHandler):
         else:
             self.send_response(200)
         self.send_header("ETag", cls.etag)
+        if cls.encoding:
+            self.send_header("Content-Encoding", cls.encoding)
         self.send_header("Content-Length", str(len(cls.content) - start))
         self.end_headers()
         end = start + cls.breaks.pop(0) if cls.breaks else len(cls.content)
@@ -146,6 +157,69 @@ def test_a_server_that_is_busy_is_asked_again_and_one_that_refuses_is_not(
     with pytest.raises(FileError, match="answered 404: check the URL"):
         get(url + "/x", source_uri, tmp_path)
     assert len(handler.requests) == 1
+
+
+@pytest.mark.parametrize("form", ["60", "date"])
+def test_a_server_is_asked_again_when_it_says(
+    tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]], form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, handler = flaky
+    handler.errors = [429]
+    handler.headers_of_errors = {"Retry-After": formatdate(time.time() + 60, usegmt=True) if form == "date" else form}
+    waited: list[float] = []
+    monkeypatch.setattr("include.landing.urls.time.sleep", waited.append)
+    assert fetch(PAGES, source_uri=source_uri, root=str(tmp_path), url=url).status == "fetched"
+    (seconds,) = waited
+    assert 30 < seconds <= 60
+
+
+def test_a_server_that_asks_to_come_back_too_late_is_told(
+    tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]]
+) -> None:
+    url, handler = flaky
+    handler.errors = [503]
+    handler.headers_of_errors = {"Retry-After": "86400"}
+    with pytest.raises(FileError, match="answered 503 and asks to wait 86400 s, longer than maxSeconds allows"):
+        fetch(PAGES, source_uri=source_uri, root=str(tmp_path), url=url)
+    assert len(handler.requests) == 1
+
+
+def test_what_is_sent_deflated_is_unpacked_and_another_packing_is_refused(
+    tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]]
+) -> None:
+    url, handler = flaky
+    handler.encoding = "deflate"
+    handler.content = zlib.compress(b"id,label\n" * 100_000)
+    handler.breaks = [200]
+    result = fetch(PAGES, source_uri=source_uri, root=str(tmp_path), url=url)
+    assert (tmp_path / result.path).read_bytes() == b"id,label\n" * 100_000
+    handler.encoding, handler.etag = "br", '"two"'
+    with pytest.raises(FileError, match="is sent packed as 'br', which was not asked for"):
+        fetch(PAGES, source_uri=source_uri, root=str(tmp_path), url=url)
+
+
+def test_the_page_of_a_login_is_no_data_and_is_not_remembered(
+    tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]]
+) -> None:
+    url, handler = flaky
+    handler.content = b"<!DOCTYPE html><html>Please log in</html>"
+    for _ in range(2):
+        with pytest.raises(FileError, match="is an HTML page, neither JSON nor CSV: see what it says"):
+            fetch(PAGES, source_uri=source_uri, root=str(tmp_path), url=url)
+    assert not list(tmp_path.rglob("*.csv"))
+    assert "if-none-match" not in handler.requests[-1]
+
+
+def test_another_query_is_another_source_and_is_shown_nowhere(
+    tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]]
+) -> None:
+    url, _ = flaky
+    for query, status in (("y=2024&key=hush", "fetched"), ("y=2024&key=hush", "unchanged"), ("y=2023", "fetched")):
+        assert fetch(PAGES, source_uri=source_uri, root=str(tmp_path), url=f"{url}/?{query}").status == status
+    with psycopg.connect(source_uri) as connection:
+        kept = connection.execute("select url from landing.fetches order by fetched_at").fetchall()
+    assert [len(address) for (address,) in kept] == [len(f"{url}/?sha256=") + 32] * 2
+    assert "hush" not in str(kept)
 
 
 def test_a_server_that_never_ends_its_answer_fails_after_some_attempts(

@@ -1,0 +1,47 @@
+"""What a file is that is neither JSON nor CSV, told by its first bytes, so that it is refused by its name."""
+
+from __future__ import annotations
+
+import re
+
+from include.storage import UnusableFileError
+
+_UNPACK = "unpack it, and land what it holds"
+_EXPORT = "export it as CSV or JSON"
+_KINDS: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
+    (re.compile(pattern, re.DOTALL | re.IGNORECASE), what, next_step)
+    for pattern, what, next_step in (
+        (rb"PK\x03\x04.{0,4000}(\[content_types\]\.xml|xl/)", "an Excel workbook", _EXPORT),
+        (rb"PK(\x03\x04|\x05\x06|\x07\x08)", "a zip", _UNPACK),
+        (rb"\x1f\x8b", "gzip within gzip", _UNPACK),
+        (rb"BZh[1-9]", "packed with bzip2", _UNPACK),
+        (rb"\xfd7zXZ\0", "packed with xz", _UNPACK),
+        (rb"\x28\xb5\x2f\xfd", "packed with zstd", _UNPACK),
+        (rb"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
+        (rb"x[\x01\x9c\xda]", "packed with zlib", _UNPACK),
+        (rb".{257}ustar", "a tar archive", _UNPACK),
+        (rb"PAR1", "Parquet", _EXPORT),
+        (rb"Obj\x01", "Avro", _EXPORT),
+        (rb"ORC[^ -~]", "ORC", _EXPORT),
+        (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel or Word file", _EXPORT),
+        (rb"SQLite format 3\0", "an SQLite database", _EXPORT),
+        (rb"%PDF-", "a PDF", _EXPORT),
+        (rb"(\xff\xfe\0\0|\0\0\xfe\xff)", "UTF-32", "write it as UTF-8"),
+        (rb"(\xff\xfe|\xfe\xff)", "UTF-16", "write it as UTF-8"),
+        (rb"([^\0]\0){8}|(\0[^\0]){8}", "UTF-16 without a mark", "write it as UTF-8"),
+        (
+            rb"(\xef\xbb\xbf)?\s*(<!--.{0,2000}?-->\s*)*<(!doctype html|html|head|body)\b",
+            "an HTML page",
+            "see what it says, perhaps that a login or another address is needed",
+        ),
+        (rb"(\xef\xbb\xbf)?\s*<(\?xml\b|!doctype\b|[a-z_][\w:.-]*(\s[^<>]*)?>\s*<)", "XML", _EXPORT),
+    )
+)
+HEAD_BYTES = 4096  # that `check_kind` needs
+
+
+def check_kind(head: bytes) -> None:
+    """Raise UnusableFileError for a file that begins like something that holds no rows of JSON or CSV."""
+    for pattern, what, next_step in _KINDS:
+        if pattern.match(head):
+            raise UnusableFileError(f"is {what}, neither JSON nor CSV: {next_step}")

@@ -164,12 +164,12 @@ def _is_csv(sample: Path, encoding: str) -> bool:
 
 def _encoding(sample: Path) -> str:
     """Return the encoding that the sample's first bytes tell: UTF-16 by its byte order mark, else UTF-8."""
-    with opened(sample, hash_of(sample)) as stream:
+    with opened(sample, hash_of(sample), "UTF-16") as stream:
         return "UTF-16" if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "UTF-8"
 
 
 def _first_line(sample: Path, encoding: str) -> str:
-    with opened(sample, hash_of(sample)) as stream:
+    with opened(sample, hash_of(sample), encoding) as stream:
         line: bytes = decoded(stream, encoding).readline(1 << 16)
     return line.decode("utf-8", "replace")
 
@@ -189,7 +189,7 @@ def _delimiter(sample: Path, encoding: str) -> str:
 def _read_csv(file: Path, encoding: str, delimiter: str, rows: int | None) -> Sample:
     csv.field_size_limit(1 << 30)  # process-wide and 128 KiB by default
     seen = Sample(is_csv=True)
-    with opened(file, hash_of(file)) as stream:
+    with opened(file, hash_of(file), encoding) as stream:
         text = io.TextIOWrapper(decoded(stream, encoding), encoding="utf-8", newline="\n")
         reader = csv.reader(text, delimiter=delimiter)
         try:
@@ -217,7 +217,7 @@ def _read_csv(file: Path, encoding: str, delimiter: str, rows: int | None) -> Sa
 
 def _read_json(file: Path, encoding: str, rows: int | None) -> Sample:
     seen = Sample(is_csv=False)
-    with opened(file, hash_of(file)) as stream:
+    with opened(file, hash_of(file), encoding) as stream:
         values = (value for _, _, value, _ in json_rows(decoded(stream, encoding), MAX_ROW_BYTES, orjson.loads))
         while block := list(islice(values, _left(rows, seen))):
             valid = [value for value in block if isinstance(value, dict)]

@@ -98,7 +98,7 @@ class Contract:
     properties: tuple[SchemaProperty, ...]
     rules: tuple[Rule, ...]
     path: str | None  # glob below the landing root; None for a table that an application owns
-    format: str  # json (one object a line) or csv
+    format: str  # json or csv
     delimiter: str
     encoding: str  # as Python calls it
     url_setting: str | None  # the setting that holds the URL, for a dataset that is fetched

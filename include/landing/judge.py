@@ -84,7 +84,7 @@ def read_rows(
     tail = f"\t{escape(path)}\t"
     valid = 0
     waiting: list[str] = []
-    with opened(file, sha256) as raw, localcontext(EXACT):
+    with opened(file, sha256, contract.encoding) as raw, localcontext(EXACT):
         stream = decoded(raw, contract.encoding)
         if contract.format == "csv":
             known = {str(spec.name): bool(spec.required) for spec in contract.properties}

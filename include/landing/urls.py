@@ -127,7 +127,7 @@ def fetch(
             version = _download(address, _Version(*known) if known else _Version(), copy, budget)
             if version is None:
                 return FetchResult(contract.name, FetchStatus.UNCHANGED, seconds=time.monotonic() - began)
-            _check_kind(copy)
+            _check_kind(copy, contract.encoding)
             Root(root).write(path, copy)
         except FileError as error:
             raise type(error)(f"{contract.name}: {_shown(address)} {error}") from None
@@ -158,12 +158,12 @@ def _identity(url: str) -> str:
     return _shown(url) + (f"?sha256={hashlib.sha256(query.encode()).hexdigest()[:32]}" if query else "")
 
 
-def _check_kind(copy: Path) -> None:
+def _check_kind(copy: Path, encoding: str) -> None:
     """Raise UnusableFileError for content that holds no rows, such as the page of a login. Gzip may hold some."""
     with copy.open("rb") as content:
         head = content.read(HEAD_BYTES)
     if not head.startswith(b"\x1f\x8b"):
-        check_kind(head)
+        check_kind(head, encoding)
 
 
 def _download(url: str, known: _Version, target: Path, budget: _Budget) -> _Version | None:

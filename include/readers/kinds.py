@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 
 from include.storage import UnusableFileError
 
 _UNPACK = "unpack it, and land what it holds"
 _EXPORT = "export it as CSV or JSON"
+_ENCODE = "write it as UTF-8, or name its encoding in the contract"
 _KINDS: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
     (re.compile(pattern, re.DOTALL | re.IGNORECASE), what, next_step)
     for pattern, what, next_step in (
@@ -26,9 +28,9 @@ _KINDS: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
         (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel or Word file", _EXPORT),
         (rb"SQLite format 3\0", "an SQLite database", _EXPORT),
         (rb"%PDF-", "a PDF", _EXPORT),
-        (rb"(\xff\xfe\0\0|\0\0\xfe\xff)", "UTF-32", "write it as UTF-8"),
-        (rb"(\xff\xfe|\xfe\xff)", "UTF-16", "write it as UTF-8"),
-        (rb"([^\0]\0){8}|(\0[^\0]){8}", "UTF-16 without a mark", "write it as UTF-8"),
+        (rb"(\xff\xfe\0\0|\0\0\xfe\xff)", "UTF-32", _ENCODE),
+        (rb"(\xff\xfe|\xfe\xff)", "UTF-16", _ENCODE),
+        (rb"([^\0]\0){8}|(\0[^\0]){8}", "UTF-16 without a mark", _ENCODE),
         (
             rb"(\xef\xbb\xbf)?\s*(<!--.{0,2000}?-->\s*)*<(!doctype html|html|head|body)\b",
             "an HTML page",
@@ -40,8 +42,13 @@ _KINDS: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
 HEAD_BYTES = 4096  # that `check_kind` needs
 
 
-def check_kind(head: bytes) -> None:
-    """Raise UnusableFileError for a file that begins like something that holds no rows of JSON or CSV."""
+def check_kind(head: bytes, encoding: str = "UTF-8") -> None:
+    """Raise UnusableFileError for a file that begins like something that holds no rows of JSON or CSV.
+
+    In another encoding than UTF-8 the text counts too, as UTF-8 would have it.
+    """
+    is_utf_8 = codecs.lookup(encoding).name == "utf-8"
+    text = b"" if is_utf_8 else head.decode(encoding, "ignore").encode("utf-8", "ignore")
     for pattern, what, next_step in _KINDS:
-        if pattern.match(head):
+        if pattern.match(text) or (pattern.match(head) and (is_utf_8 or next_step != _ENCODE)):
             raise UnusableFileError(f"is {what}, neither JSON nor CSV: {next_step}")

@@ -65,12 +65,12 @@ class _Hashed(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def opened(file: Path, sha256: str) -> Iterator[Stream]:
+def opened(file: Path, sha256: str, encoding: str = "UTF-8") -> Iterator[Stream]:
     """Open a plain or gzipped file for reading from its first row. A byte order mark is skipped.
 
     `sha256` is the file's hash. At the end of the block, UnavailableFileError says that the file is another one by now,
     and UnusableFileError that its gzip is damaged or cut short. A file of another kind, such as a zip, is an
-    UnusableFileError at once.
+    UnusableFileError at once. `encoding` is what the text is expected in; the stream has the bytes as they are.
     """
     with file.open("rb", buffering=0) as raw:
         hashed = _Hashed(raw)
@@ -80,7 +80,7 @@ def opened(file: Path, sha256: str) -> Iterator[Stream]:
             raise UnusableFileError("is named .gz and holds no gzip: send it again")
         content: Any = io.BufferedReader(gzip.GzipFile(fileobj=buffered), CHUNK) if is_gzip else buffered
         try:
-            check_kind(content.peek(HEAD_BYTES)[:HEAD_BYTES])
+            check_kind(content.peek(HEAD_BYTES)[:HEAD_BYTES], encoding)
             if content.peek(3)[:3] == b"\xef\xbb\xbf":
                 content.read(3)
             yield content

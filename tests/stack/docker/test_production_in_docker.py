@@ -174,7 +174,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         wait_for(server.is_healthy, 300, "Airflow's health")
         yield server
     finally:
-        server.compose("down", "--volumes", "--rmi", "local", check=False)
+        server.compose("down", "--volumes", check=False)
+        _docker("image", "rm", f"{variables['COMPOSE_PROJECT_NAME']}/airflow:production")
 
 
 @pytest.fixture(scope="module")

@@ -19,14 +19,19 @@ _WIDEST = 10_000  # columns: a table is never folded, because people pipe it and
 
 @dataclass(frozen=True)
 class Section:
-    """A titled table: what a stage says of itself in a summary. `rows` are dicts by column name."""
+    """A titled table: what a stage says of itself in a summary. `rows` are dicts by column name.
+
+    `note` is a sentence below it, such as what is left over from earlier.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: list[dict[str, Any]]
+    note: str = ""
 
     def __str__(self) -> str:
-        return f"{self.title}\n{table(self.columns, self.rows)}" if self.rows else f"{self.title}: nothing yet"
+        text = f"{self.title}\n{table(self.columns, self.rows)}" if self.rows else f"{self.title}: nothing yet"
+        return f"{text}\n{self.note}" if self.note else text
 
 
 def table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:

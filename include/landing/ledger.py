@@ -5,7 +5,7 @@ A file is known by the SHA-256 of its bytes. Its line in landing.files, its reje
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from psycopg import sql
@@ -284,8 +284,11 @@ def record_fetch(connection: Connection, dataset: str, url: str, etag: str, last
 # --- the whole --------------------------------------------------------------------------------------------------------
 
 
-def summary(source_uri: str) -> Section:
-    """Return how many files and rows of each dataset have landed; empty where nothing has."""
+def summary(source_uri: str, datasets: Collection[str] | None = None) -> Section:
+    """Return how many files and rows of each dataset have landed; empty where nothing has.
+
+    Of datasets that are not among `datasets`, where those are given, a note has the names alone.
+    """
     columns = ("dataset", "files", "read", "loaded", "duplicate", "rejected")
     with session(source_uri, "source_db") as connection:
         if not _is_there(connection):
@@ -296,7 +299,9 @@ def summary(source_uri: str) -> Section:
             " coalesce(sum(rows_loaded), 0)::bigint as loaded, coalesce(sum(rows_duplicate), 0)::bigint as duplicate,"
             " coalesce(sum(rows_rejected), 0)::bigint as rejected from landing.files group by dataset order by dataset",
         )
-    return Section("landed", columns, found)
+    lands = [row for row in found if datasets is None or row["dataset"] in datasets]
+    gone = [row["dataset"] for row in found if row not in lands]
+    return Section("landed", columns, lands, f"landed by no contract any more: {', '.join(gone)}" if gone else "")
 
 
 def _is_there(connection: Connection) -> bool:

@@ -13,7 +13,7 @@ from include.transfer.model import (
     TransferResult,
 )
 from include.transfer.move import transfer_table
-from include.transfer.planning import plan, read_modes
+from include.transfer.planning import plan, read_modes, selected
 from include.transfer.snapshot import held_snapshot, hold_snapshot, release_snapshot, shared_snapshot
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "plan",
     "read_modes",
     "release_snapshot",
+    "selected",
     "shared_snapshot",
     "summary",
     "transfer_table",

@@ -10,7 +10,7 @@ holds the child tables of tables that were refreshed in full (see `modes.full`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 
 from include.postgres import Connection, create_grant, lock_in_transaction, query, records, safe_message, session
 from include.report import Section
+from include.transfer.catalog import list_tables
 from include.transfer.model import TransferRefusedError, TransferResult, Verdict
 
 SCHEMA = "transfer"
@@ -110,15 +111,20 @@ def ensure_audit(target: Connection) -> None:
         ) from None
 
 
-def summary(target_uri: str) -> Section:
+def summary(target_uri: str, moved: Collection[str] | None = None) -> Section:
     """Return the last run of each table, as the audit in the target has it; empty where nothing was moved yet.
 
-    Raises what `include.postgres.session` raises.
+    `moved` are the source's tables that the project moves now, where only those count: of the others that are still in
+    the target a note has the names alone. Raises what `include.postgres.session` raises.
     """
     with session(target_uri, "target_db") as target:
         audited = query(target, "select from pg_class where oid = to_regclass('transfer.runs')")
-        rows = records(target, _LAST_RUNS) if audited else []
-    return Section("transferred", ("source", "target", "mode", "rows", "seconds", "verdict"), rows)
+        found = records(target, _LAST_RUNS) if audited else []
+        there = {str(name) for _, name, _ in list_tables(target, views=True)}
+    rows = [row for row in found if moved is None or row["source"] in moved]
+    left = [row["target"] for row in found if row not in rows and row["target"] in there]
+    note = f"not moved from source_db any more, and still in target_db: {', '.join(left)}" if left else ""
+    return Section("transferred", ("source", "target", "mode", "rows", "seconds", "verdict"), rows, note)
 
 
 def table_state(target: Connection, table: str) -> TableState | None:

@@ -9,7 +9,7 @@ from typing import cast, get_args
 
 import psycopg
 
-from include.postgres import Connection, is_transient, query, safe_message
+from include.postgres import Connection, is_transient, query, safe_message, session
 from include.transfer.audit import SCHEMA
 from include.transfer.catalog import Table, describe, list_tables
 from include.transfer.model import Mode, TableName, TablePlan, TransferInterruptedError, TransferRefusedError
@@ -66,6 +66,16 @@ def plan(
         except psycopg.Error as error:
             kind = TransferInterruptedError if is_transient(error) else TransferRefusedError
             raise kind(f"can't plan: {safe_message(error)}: run it again") from None
+
+
+def selected(source_uri: str, include: Sequence[str], exclude: Sequence[str]) -> set[str]:
+    """Return the names of the source's tables and views that patterns of schema.table select, without a plan.
+
+    Raises what `include.postgres.session` raises.
+    """
+    selection = _Selection(include, exclude, False, "", {}, True)
+    with session(source_uri, "source_db") as source:
+        return {str(name) for _, name, _ in list_tables(source, views=True) if selection.selects(name)}
 
 
 def read_modes(text: str) -> dict[str, Mode]:

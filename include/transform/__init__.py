@@ -1,6 +1,6 @@
 """Transform: how dbt is run. What the rows mean is said in dbt/."""
 
-from include.transform.marts import count_marts, summary
+from include.transform.marts import summary
 from include.transform.project import (
     DbtError,
     DbtRunError,
@@ -15,7 +15,6 @@ from include.transform.targets import schema_of, target_variables
 __all__ = [
     "DbtError",
     "DbtRunError",
-    "count_marts",
     "docs_are_stale",
     "make_docs",
     "make_manifest",

@@ -15,6 +15,7 @@ from pathlib import Path
 from include import settings
 
 NEEDS_A_STACK = ("make ",)  # databases and Airflow: a test brings its own databases
+OF_DATASETS = re.compile(r"include/contracts/[^/]+/|dbt/models/|dbt/tests/(?!generic/)")
 COMMANDS = (".venv/bin/", "make ", "mkdir ", "sed ")
 
 
@@ -43,14 +44,18 @@ def read_blocks(page: str) -> list[Block]:
 
 
 class Copy:
-    """A copy of the project's files as they are now, with settings of its own."""
+    """A copy of the project's files as they are now, with settings of its own.
 
-    def __init__(self, folder: Path, **variables: str) -> None:
+    Without `datasets` it has no contract and no model: whoever has followed a page in the project itself has those
+    that the page makes.
+    """
+
+    def __init__(self, folder: Path, *, datasets: bool = False, **variables: str) -> None:
         self.folder = folder
         listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         files = subprocess.run(listed, cwd=settings.PROJECT, capture_output=True, text=True, check=True)
         for name in filter(None, files.stdout.split("\0")):
-            if (settings.PROJECT / name).is_file():
+            if (settings.PROJECT / name).is_file() and (datasets or not OF_DATASETS.match(name)):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(settings.PROJECT / name, folder / name)
         program = folder / ".venv" / "bin" / "warehouse"

@@ -62,7 +62,7 @@ def test_page_names_every_file_that_is_made(followed: Copy) -> None:
 
 def test_projects_own_checks_pass_with_the_new_dataset(followed: Copy) -> None:
     assert "contracts are in order" in followed.run(".venv/bin/warehouse contract check")
-    # Without the demo there are no intermediate models, which alone may be worth a warning.
+    # There are no intermediate models here, which alone may be worth a warning.
     strict = """'--warn-error-options={"error": "all", "warn": ["UnusedResourceConfigPath"]}'"""
     followed.run(
         f"cd dbt && dbt {strict} parse --target prod --profiles-dir . --target-path ../parsed --log-path ../parsed"

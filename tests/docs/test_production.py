@@ -22,7 +22,7 @@ from include import settings
 from include.postgres import Role
 from include.stack.local.postgres import PostgresServer, free_port, programs
 from tests.conftest import FAST
-from tests.docs.test_add_a_dataset import Copy, read_blocks
+from tests.docs.pages import Copy, read_blocks
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -159,8 +159,8 @@ def _fill(folder: Path, servers: dict[str, PostgresServer]) -> Warehouse:
     airflow.start()
     copy = Copy(
         folder,
-        source.uri("source_db", "source_db", "source_db"),
-        target.uri("target_db", "target_db", "target_db"),
+        AIRFLOW_CONN_SOURCE_DB=source.uri("source_db", "source_db", "source_db"),
+        AIRFLOW_CONN_TARGET_DB=target.uri("target_db", "target_db", "target_db"),
     )
     compose = folder / "bin" / "compose"
     compose.parent.mkdir()
@@ -184,14 +184,14 @@ def _fill(folder: Path, servers: dict[str, PostgresServer]) -> Warehouse:
     warehouse = Warehouse(copy, servers)
     warehouse.make_airflows_database()
     warehouse.sql("source", ORDERS)
-    (folder / "include/contracts/web").mkdir()
+    (folder / "include/contracts/web").mkdir(parents=True)
     (folder / "include/contracts/web/visits.yaml").write_text(VISITS)
     warehouse.run(".venv/bin/warehouse contract sources --write\n.venv/bin/warehouse model new web.visits")
     sources = folder / "dbt/models/staging/app/_app__sources.yml"
-    sources.parent.mkdir()
+    sources.parent.mkdir(parents=True)
     sources.write_text("sources: [{name: app, schema: raw_app, tables: [{name: orders}]}]\n")
     marts = folder / "dbt/models/marts/web"
-    marts.mkdir()
+    marts.mkdir(parents=True)
     (marts / "page_visits.sql").write_text(MART)
     (marts / "page_visits.yml").write_text(MART_YML)
     warehouse.run(".venv/bin/warehouse stack keys --folder keys")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,33 +31,34 @@ def test_runs_that_wait_for_each_other_all_succeed(source_uri: str, target_uri: 
 
 
 @pytest.fixture
-def standby(tmp_path: Path) -> Iterator[tuple[PostgresServer, PostgresServer]]:
-    """A primary and a hot standby of it."""
-    primary = PostgresServer(tmp_path / "primary", free_port(), options=FAST)
-    primary.start()
-    replica = PostgresServer(
-        tmp_path / "replica", free_port(), superuser_password=primary.superuser_password, options=FAST
-    )
-    tmp_path.chmod(0o755)
-    for folder in tmp_path.parents:
-        if folder.owner() == tmp_path.owner() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o011)
-    replica.folder.mkdir()
-    primary._give_to_server_user(replica.folder)
-    with (primary.data / "pg_hba.conf").open("a") as hba:
-        hba.write("host replication all 127.0.0.1/32 scram-sha-256\n")
-    execute(primary.uri(), "select pg_reload_conf()")
-    uri = primary.uri("replication")
-    done = replica._run(
-        "pg_basebackup", f"--dbname={uri}", f"--pgdata={replica.data}", "--write-recovery-conf", "--checkpoint=fast"
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    connection = (replica.data / "postgresql.auto.conf").read_text().split("primary_conninfo")[1].splitlines()[0]
-    replica.options["primary_conninfo"] = connection.strip(" =").strip("'").replace("''", "'").replace("'", "''")
-    replica.start()
-    yield primary, replica
-    replica.destroy()
-    primary.destroy()
+def standby() -> Iterator[tuple[PostgresServer, PostgresServer]]:
+    """A primary and a hot standby of it.
+
+    In a folder of its own that the servers' user may enter: any session of pytest shuts pytest's folders to others.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        primary = PostgresServer(Path(folder, "primary"), free_port(), options=FAST)
+        primary.start()
+        replica = PostgresServer(
+            Path(folder, "replica"), free_port(), superuser_password=primary.superuser_password, options=FAST
+        )
+        replica.folder.mkdir()
+        primary._give_to_server_user(replica.folder)
+        with (primary.data / "pg_hba.conf").open("a") as hba:
+            hba.write("host replication all 127.0.0.1/32 scram-sha-256\n")
+        execute(primary.uri(), "select pg_reload_conf()")
+        uri = primary.uri("replication")
+        done = replica._run(
+            "pg_basebackup", f"--dbname={uri}", f"--pgdata={replica.data}", "--write-recovery-conf", "--checkpoint=fast"
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        connection = (replica.data / "postgresql.auto.conf").read_text().split("primary_conninfo")[1].splitlines()[0]
+        replica.options["primary_conninfo"] = connection.strip(" =").strip("'").replace("''", "'").replace("'", "''")
+        replica.start()
+        yield primary, replica
+        replica.destroy()
+        primary.destroy()
 
 
 def test_a_hot_standby_and_a_reader_without_rights_are_enough(

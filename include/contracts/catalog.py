@@ -119,6 +119,7 @@ def reading(uri: str, place: str) -> Iterator[Connection]:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         with connection.transaction():
             connection.execute("set local search_path = pg_catalog")  # so that format_type gives the types' schemas
+            connection.execute("set local client_encoding = 'UTF8'")  # a database in SQL_ASCII gives bytes otherwise
             yield connection
 
 

@@ -82,7 +82,7 @@ def _transfer(args: argparse.Namespace) -> int:
     plans = _plan(args, source, target)
     if args.plan or not plans:
         print(report.table(["source", "target", "rows, about", "how and why"], [_planned(p) for p in plans]))
-        return 0 if plans else _complain("no table matches: see --tables and --exclude")
+        return 0 if plans else _complain("no table matches: see --tables and --exclude, with one pattern each")
     started = time.monotonic()
     with Progress(every=_LOG_EVERY) as progress:
         counter = _Counter(len(plans), progress)

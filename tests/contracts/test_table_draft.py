@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 from include.contracts import read_contract, read_contracts, source_tables, table_draft
-from include.contracts.catalog import reading
+from include.contracts.catalog import list_tables, reading
 from include.contracts.check import check_file
 from include.contracts.names import free_names
 from include.names import qualified
 from include.postgres import StatementRefusedError
+from include.stack.local.postgres import PostgresServer
 from include.transfer.model import TableName
 from tests.contracts.conftest import Application
 
@@ -52,6 +53,16 @@ def test_catalog_is_read_where_nothing_can_be_written(application: Application) 
         reading(application.uri, "source_db") as connection,
     ):
         connection.execute("create table app.written ()")
+
+
+def test_names_of_a_database_without_an_encoding_are_text(source_server: PostgresServer) -> None:
+    with psycopg.connect(source_server.uri(), autocommit=True) as connection:
+        connection.execute("create database ascii encoding 'SQL_ASCII' locale 'C' template template0")
+    uri = source_server.uri("ascii")
+    with psycopg.connect(uri, client_encoding="utf8") as connection:
+        connection.execute('create table "Käufe" (id int primary key)')
+    with reading(uri, "source_db") as connection:
+        assert [table.name for table in list_tables(connection)] == ["Käufe"]
 
 
 def test_draft_says_of_each_column_what_the_catalog_says(application: Application) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from include.contracts.catalog import CatalogColumn, CatalogTable, list_tables, reading, with_columns
-from include.contracts.model import Contract
+from include.contracts.model import Column, Contract
 from include.contracts.types import is_same_type
 from include.names import qualified
 
@@ -52,8 +52,22 @@ def _differences(contract: Contract, table: CatalogTable) -> Iterator[str]:
                 f"{table.full_name}.{column.name} is {type_}, the contract says {column.type}:"
                 f" write physicalType: {type_} in the contract"
             )
+        elif unknown := _unknown_labels(column, found[column.name]):
+            yield (
+                f"{table.full_name}.{column.name} has the labels {', '.join(unknown)}, which the contract does not"
+                f" know: add them to the enum of {column.path} and to the accepted_values of the staging model"
+            )
     known = {column.name for column in contract.columns}
     yield from (_unknown(table, column) for column in table.columns if column.name not in known)
+
+
+def _unknown_labels(column: Column, found: CatalogColumn) -> list[str]:
+    """Return the labels of the column's enum that the contract lacks; none where the contract lists no values."""
+    known = {str(entry.value) for entry in column.spec.enum or []}
+    shape = found.shape
+    while shape.kind == "d" and shape.inner:
+        shape = shape.inner
+    return [label for label in shape.labels if known and label not in known]
 
 
 def _unknown(table: CatalogTable, column: CatalogColumn) -> str:

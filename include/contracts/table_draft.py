@@ -103,7 +103,7 @@ def _warnings(table: CatalogTable) -> list[str]:
     if not table.readable:
         warnings.append(
             f"{table.full_name}: the connection's user may not read it: the contract is drafted from the catalog, but"
-            " the table can't be transferred until the user has the right to select from it"
+            " the table can't be transferred until the user has the rights to use its schema and to select from it"
         )
     return warnings
 

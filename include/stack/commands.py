@@ -7,6 +7,7 @@ seconds that the other commands should not wait for.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from include import settings
@@ -115,8 +116,13 @@ def add_commands(commands: Commands) -> None:
 def _run(args: argparse.Namespace) -> int:
     from include.stack.local import pipelines
 
+    left_out = pipelines.left_out()
+    for sentence in left_out:  # first, so that it is said where the run fails too
+        print(sentence, file=sys.stderr)
     print(pipelines.summary(pipelines.run()))
-    return 0
+    if left_out:
+        print(f"{len(left_out)} of the contracts can't be used, see above: mend them, then run again", file=sys.stderr)
+    return 1 if left_out else 0
 
 
 def _start(args: argparse.Namespace) -> int:

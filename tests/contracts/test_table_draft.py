@@ -55,6 +55,19 @@ def test_catalog_is_read_where_nothing_can_be_written(application: Application) 
         connection.execute("create table app.written ()")
 
 
+def test_table_in_a_schema_that_may_not_be_used_is_said_to_be_unreadable(application: Application) -> None:
+    application.execute("revoke usage on schema app from reader")
+    _, said = application.warehouse("contract", "new", "--table", "app.orders")
+    assert "app.orders: the connection's user may not read it" in said
+
+
+def test_enum_is_not_personal_whatever_it_is_called(application: Application) -> None:
+    application.execute("create table app.calls (id int primary key, phone app.state, phone_number text)")
+    application.warehouse("contract", "new", "--table", "app.calls")
+    properties = yaml.safe_load(application.texts()["app/calls.yaml"])["schema"][0]["properties"]
+    assert [each["name"] for each in properties if each.get("classification")] == ["phone_number"]
+
+
 def test_names_of_a_database_without_an_encoding_are_text(source_server: PostgresServer) -> None:
     with psycopg.connect(source_server.uri(), autocommit=True) as connection:
         connection.execute("create database ascii encoding 'SQL_ASCII' locale 'C' template template0")

@@ -81,6 +81,7 @@ def test_list_is_complete(copy: Path) -> None:
         if found or "include.stack.demo " in (copy / name).read_text(errors="ignore"):
             offenders[name] = found
     assert offenders == {}
+    assert (copy / "dbt/models/.gitkeep").is_file(), "a folder that git would leave out"
     assert plan_removal(copy) == Plan((), ())
 
 

@@ -133,3 +133,23 @@ def test_failure_of_airflow_is_shown_and_no_log_is_removed(tmp_path: Path, monke
     with pytest.raises(pruning.PruneError, match=r"(?s)no log was removed.*refused"):
         pruning.prune_configured(90)
     assert old.exists()
+
+
+def test_empty_folder_goes_once_nothing_has_changed_in_it_for_a_day(tmp_path: Path) -> None:
+    fresh, idle = tmp_path / "fresh", tmp_path / "idle"
+    for folder, hours in ((fresh, 23), (idle, 25)):
+        folder.mkdir()
+        os.utime(folder, (time.time() - hours * 3600,) * 2)
+    assert list(pruning.remove_old_files(tmp_path, time.time())) == []
+    assert fresh.is_dir() and not idle.exists()
+
+
+def test_logs_are_looked_for_where_airflow_writes_them(
+    server: PostgresServer, database: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"AIRFLOW_HOME": str(tmp_path / "home"), "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(tmp_path / "logs")}
+    for name, value in {**variables(server), **own}.items():
+        monkeypatch.setenv(name, value)
+    old = write(tmp_path / "logs/a/b.log", 91)
+    pruning.prune_configured(90)
+    assert not old.exists()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from include import settings
+from include.cli import main
 from include.stack.upgrade import MANIFEST, UpgradeError, upgrade
 
 MARKED = "above\n# demo: begin\n{demo}\n# demo: end\n{below}\n"
@@ -178,7 +180,9 @@ def test_files_that_would_be_lost_stop_the_merge(upstream: Clone, clone: Clone) 
         clone.upgrade()
 
 
-def test_version_that_was_squashed_or_copied_needs_its_name(upstream: Clone, clone: Clone) -> None:
+def test_version_that_was_squashed_or_copied_needs_its_name(
+    upstream: Clone, clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
     upstream.commit(NEWER)
     clone.upgrade()
     clone.git("tag", "had", "origin/main")
@@ -188,7 +192,8 @@ def test_version_that_was_squashed_or_copied_needs_its_name(upstream: Clone, clo
     upstream.commit({"engine": str(NEWER["engine"]).replace("3!", "3!!")})
     with pytest.raises(UpgradeError, match="say with --base which version"):
         clone.upgrade()
-    clone.upgrade(base="had")
+    monkeypatch.setattr(settings, "PROJECT", clone.folder)
+    assert main(["upgrade", "origin/main", "--base", "had"]) == 0
     assert clone.files() == files | {"engine": str(NEWER["engine"]).replace("3!", "3!!")}
 
 

@@ -177,6 +177,7 @@ def _settings_of_the_project() -> dict[str, str]:
         "WAREHOUSE_DEMO": "on" if settings.WITH_DEMO else "off",
         "PYTHONPATH": str(settings.PROJECT),
         MARK: str(HOME),
+        "SPT_NOENV": "1",  # processes of Airflow rename themselves, and must not write over their variables for that
     }
     if sys.platform == "darwin":
         ours["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"

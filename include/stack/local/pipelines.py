@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,10 +40,7 @@ def run() -> list[Stage]:
     lifecycle.start()
     stages = [Stage("stack", time.monotonic() - began)]
     api = Api()
-    contracts = select([], read_all())
-    for broken in contracts.broken:
-        print(f"{broken.problem}\n  nothing of {broken.name} lands", file=sys.stderr)
-    dags = [landing_dag_id(contract) for contract in contracts.readable]
+    dags = [landing_dag_id(contract) for contract in select([], read_all()).readable]
     since = datetime.now(UTC)
     with Progress(again=10) as progress:
         wait_for(
@@ -66,6 +62,11 @@ def run() -> list[Stage]:
     transfer = _seconds([task for task in tasks if task["task_id"] in moved])
     stages += [Stage("transfer", transfer), Stage("dbt", dbt), Stage("waiting", max(0.0, took - transfer - dbt))]
     return stages
+
+
+def left_out() -> list[str]:
+    """Return a sentence for each dataset that can't land, because its contract is broken."""
+    return [f"{broken.problem}\n  nothing of {broken.name} lands" for broken in select([], read_all()).broken]
 
 
 def summary(stages: list[Stage]) -> str:

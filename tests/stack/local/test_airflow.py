@@ -206,3 +206,17 @@ def test_ui_names_the_file_of_passwords_and_no_password(monkeypatch: pytest.Monk
     said = lifecycle.ui()
     assert str(airflow.PASSWORDS) in said and "(admin)" in said
     assert airflow.ui_passwords()["admin"] not in said
+
+
+def test_port_of_the_ui_is_looked_at_on_the_address_that_it_listens_on(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.2", 0)) as holder:
+        port = str(holder.getsockname()[1])
+        own = {"LOCAL_ROOT": str(tmp_path / "stack"), "AIRFLOW_UI_PORT": port, "AIRFLOW_UI_HOST": "127.0.0.2"}
+        done = subprocess.run(
+            [sys.executable, "-m", "include", "stack", "start"],
+            cwd=settings.PROJECT,
+            env={**os.environ, **own},
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 1 and f"port {port}, meant for the Airflow UI, is taken" in done.stderr, done

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from include import report
+from include import report, settings
+from include.cli import main
 from include.stack.local import pipelines
 from include.stack.local.api import Api
 
@@ -43,6 +45,22 @@ def test_a_run_that_has_not_begun_is_named() -> None:
     done = [task("land_a", "success")]
     assert pipelines._still_to_come(done, {"land_a": "success", "land_b": "queued"}) == "; waiting for land_b"
     assert pipelines._still_to_come(done, {"land_a": "success", "land_b": "failed"}) == ""
+
+
+def test_a_broken_contract_fails_the_run_once_the_others_have_landed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "orders.yaml").write_text("schema: [")
+    monkeypatch.setattr(settings, "CONTRACTS", tmp_path)
+    monkeypatch.setattr(pipelines, "run", list)
+    monkeypatch.setattr(pipelines, "summary", lambda stages: "all that landed")
+    assert main(["stack", "run"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "all that landed\n"
+    assert "orders.yaml: is no YAML" in err and "nothing of shop.orders lands" in err and "mend them" in err
+    (tmp_path / "shop" / "orders.yaml").unlink()
+    assert main(["stack", "run"]) == 0
 
 
 class Clock:

@@ -103,3 +103,9 @@ def test_psql_without_tls_is_not_used_where_tls_is_demanded(monkeypatch: pytest.
         psql._psql_for_others("verify-full")
     (tmp_path / "psql").symlink_to(shutil.which("true", path="/usr/bin:/bin") or "")
     assert psql._psql_for_others("verify-full") == str(tmp_path / "psql")
+
+
+def test_server_that_something_else_runs_on_the_port_is_opened(stack: dict[str, str], tmp_path: Path) -> None:
+    """Docker's, say: it is not in the folder of the stack."""
+    done = run(stack, "target", "-Atc", WHO, LOCAL_ROOT=str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "target_db in target_db\n"), done.stderr

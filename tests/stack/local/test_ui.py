@@ -40,7 +40,7 @@ class Ui:
             "AIRFLOW_UI_PORT": str(self.port),
             "AIRFLOW_DB_PORT": str(self.database_port),
             "AIRFLOW_UI_HOST": "0.0.0.0",
-            "UI_USERS": "ann:admin,bob:viewer",
+            "UI_USERS": "eve:user,ann:admin,bob:viewer",
             "AIRFLOW__API__INSTANCE_NAME": "the instance of a test",
         }
 
@@ -173,6 +173,19 @@ def test_connections_are_shown_without_their_passwords(ui: Ui) -> None:
     with psycopg.connect(uri) as connection:
         rows = connection.execute("select conn_id, password, is_encrypted from connection order by 1").fetchall()
     assert rows == [("source_db", None, False), ("target_db", None, False)]
+
+
+def test_server_whose_record_is_lost_can_still_be_found(ui: Ui) -> None:
+    code = """
+from include.stack.local import airflow, lifecycle
+record = airflow.Component("api-server").record
+left = record.rename(record.with_suffix(".lost"))
+print([process.pid for process in lifecycle._leftovers()], airflow.Component("api-server").process())
+left.rename(record)
+print([airflow.Component("api-server").process().pid])
+"""
+    found, expected = ui.run(code).splitlines()
+    assert found == f"{expected} None"
 
 
 def test_passwords_stay_and_a_changed_one_ends_old_tokens(ui: Ui) -> None:

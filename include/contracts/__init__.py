@@ -15,12 +15,10 @@ from include.contracts.model import (
     custom,
     holds_personal,
     personal_kind,
-    read_all,
-    read_contract,
-    read_contracts,
     select,
     source_tables,
 )
+from include.contracts.read import read_all, read_contract, read_contracts
 
 __all__ = [
     "DEFAULT_OWNER",

@@ -17,7 +17,8 @@ import yaml
 
 from include import settings
 from include.contracts import dbt_sources
-from include.contracts.model import Contract, ContractError, read_all, read_contract
+from include.contracts.model import Contract, ContractError
+from include.contracts.read import read_all, read_contract
 
 _ENGINES = ("jsonschema", "landing")
 _DATA = ("examples", "name", "physicalName")  # rows and names of tables may hold any text, TODO included

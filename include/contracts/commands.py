@@ -13,7 +13,7 @@ from include.command_line import Commands, add_command, add_group
 from include.contracts import dbt_sources
 from include.contracts.check import StageCheck, check_contracts
 from include.contracts.draft import write_draft
-from include.contracts.model import read_all, read_contracts
+from include.contracts.read import read_all, read_contracts
 from include.contracts.table_check import check_tables
 from include.contracts.table_draft import write_table_drafts
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from include import settings
 from include.contracts import catalog_sources
-from include.contracts.model import BrokenContract, Column, Contract, ContractError, read_all
+from include.contracts.model import BrokenContract, Column, Contract, ContractError
+from include.contracts.read import read_all
 from include.contracts.source_file import described_tables, existing, generated_path, source_text, table_entry
 from include.names import qualified, quoted, sql_text
 

@@ -16,9 +16,10 @@ import yaml
 from include.contracts.catalog import CatalogColumn, CatalogTable, list_tables, reading, with_columns
 from include.contracts.check import check_file
 from include.contracts.draft import draft_head
-from include.contracts.model import BrokenContract, Contract, ContractError, read_all
+from include.contracts.model import BrokenContract, Contract, ContractError
 from include.contracts.names import free_names, matches, names_exactly
 from include.contracts.personal import guess_personal
+from include.contracts.read import read_all
 from include.contracts.types import logical_type
 
 _NAMES_SHOWN = 20

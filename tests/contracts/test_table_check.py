@@ -82,9 +82,7 @@ def test_new_label_of_an_enum_is_told(application: Application) -> None:
     drafted(application)
     application.execute("alter type app.state add value 'lost'")
     _, err = application.warehouse("contract", "check", code=1)
-    assert (
-        "app.orders.state has the labels lost, which the contract does not know: add them to the enum" in err
-    )
+    assert "app.orders.state has the labels lost, which the contract does not know: add them to the enum" in err
 
 
 def test_two_contracts_of_one_table_are_told(application: Application) -> None:

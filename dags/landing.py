@@ -21,7 +21,6 @@ from include.orchestration.landing import (
     find_batches,
     has_news,
     land_batch,
-    landing_dag_id,
     landing_schedule,
 )
 
@@ -31,7 +30,7 @@ def make_dag(contract: Contract) -> None:
     rows = landed_asset(contract)
 
     @dag(
-        dag_id=landing_dag_id(contract),
+        dag_id=contract.pipeline,
         description=f"Lands {contract.name} in source_db: valid rows in the table, the others in landing.rejects",
         doc_md=dag_page(contract),
         schedule=landing_schedule(contract.schedule),
@@ -76,7 +75,7 @@ def make_failing_dag(contract: BrokenContract) -> None:
         dag_id=contract.pipeline,
         description=f"Lands nothing: the contract of {contract.name} can't be read",
         doc_md=f"### {contract.name}\nNothing lands until the contract is mended:\n\n{contract.problem}",
-        schedule=landing_schedule(contract.schedule or "0 0 * * *"),
+        schedule=landing_schedule(contract.schedule),
         catchup=False,
         max_active_runs=1,
         default_args=DEFAULT_ARGS,

@@ -13,7 +13,6 @@ from include.contracts import read_all, source_tables
 from include.orchestration.assets import MARTS, RAW, landed_asset
 from include.orchestration.cosmos import build_group
 from include.orchestration.defaults import DEFAULT_ARGS, connection_uri
-from include.orchestration.landing import landing_dag_id
 from include.orchestration.warehouse import (
     DOC,
     check_all_moved,
@@ -109,6 +108,6 @@ with DAG(
         if transform.docs_are_stale() and transform.make_docs(connection_uri("target_db")):
             raise transform.DbtRunError("dbt could not make its docs: its messages stand above")
 
-    plans = plan_transfer([landing_dag_id(contract) for contract in landed])
+    plans = plan_transfer([contract.pipeline for contract in landed])
     hold_snapshot(plans)
     transfer_table.expand(plan=plans) >> transferred() >> build_group("dbt") >> [summary(), dbt_docs()]

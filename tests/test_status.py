@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import psycopg
@@ -9,6 +10,7 @@ from include import settings, transfer
 from include.landing import ledger
 from include.status import report, summaries
 from include.transform import project
+from tests.landing.conftest import CONTRACTS
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +42,8 @@ def test_marts_that_a_model_builds_are_counted_and_others_named(
     execute(target_uri, "create schema marts", "create table marts.old as select 1")
     execute(target_uri, 'create table marts."Odd name" as select generate_series(1, 3)')
     (dbt / "models" / "marts" / "Odd name.sql").write_text("select 1")
+    (dbt / "target" / "compiled").mkdir(parents=True)
+    (dbt / "target" / "compiled" / "old.sql").write_text("select 1")
     *_, marts = summaries(source_uri, target_uri)
     assert (marts.title, marts.rows) == ("marts", [{"mart": "Odd name", "rows": 3}])
     assert str(marts).endswith("built by no model any more, and still in target_db: marts.old")
@@ -71,6 +75,26 @@ def test_tables_that_travel_no_more_are_named_and_not_counted(
     assert transferred.note == (
         "not moved from source_db any more, and still in target_db: raw_app.dropped, raw_app.log, raw_demo.sale"
     )
+
+
+def test_table_of_a_broken_contract_counts_as_before(
+    source_uri: str, target_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "TRANSFER_TABLES", [])
+    for name in ("orders", "lines"):
+        file = settings.CONTRACTS / name / "x.yaml"
+        file.parent.mkdir(parents=True)
+        shutil.copy(CONTRACTS / "shop" / "wares.yaml", file)
+        execute(source_uri, f"create schema {name}", f"create table {name}.x (id int)")
+    (settings.CONTRACTS / "lines" / "x.yaml").write_text("schema: [")
+    for plan in transfer.plan(source_uri, target_uri, schema_prefix="raw_"):
+        transfer.transfer_table(source_uri, target_uri, plan, run_id="one")
+    with psycopg.connect(source_uri, autocommit=True) as connection:
+        ledger.create_tables(connection)
+        connection.execute("insert into landing.files values ('lines.x', 'a.json', 'f00', 'landed')")
+    landed, transferred, _ = summaries(source_uri, target_uri)
+    assert [row["source"] for row in transferred.rows] == ["lines.x", "orders.x"] and not transferred.note
+    assert [row["dataset"] for row in landed.rows] == ["lines.x"] and not landed.note
 
 
 def test_datasets_without_a_contract_are_named_and_not_counted(source_uri: str, target_uri: str) -> None:

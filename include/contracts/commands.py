@@ -13,6 +13,7 @@ from include.command_line import Commands, add_command, add_group
 from include.contracts import dbt_sources
 from include.contracts.check import StageCheck, check_contracts
 from include.contracts.draft import write_draft
+from include.contracts.model import DEFAULT_SCHEDULE
 from include.contracts.read import read_all, read_contracts
 from include.contracts.table_check import check_tables
 from include.contracts.table_draft import write_table_drafts
@@ -69,7 +70,7 @@ def add_commands(commands: Commands, checks: Callable[[str | None], Sequence[Sta
     new.add_argument("--delimiter", help=r"between the values of a CSV, \t for a tab (guessed from its first line)")
     new.add_argument("--encoding", help="of the sample, such as Windows-1252 (UTF-8, or UTF-16 by its first bytes)")
     new.add_argument("--rows", type=_row_count, help="read so many rows of the sample (all)")
-    new.add_argument("--schedule", default="0 0 * * *", help="cron schedule of landing, UTC (%(default)s)")
+    new.add_argument("--schedule", default=DEFAULT_SCHEDULE, help="cron schedule of landing, UTC (%(default)s)")
     new.set_defaults(parser=new)
 
 

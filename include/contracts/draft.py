@@ -17,7 +17,7 @@ import yaml
 
 from include import settings
 from include.contracts.check import check_file
-from include.contracts.model import MAX_ROW_BYTES, NO_KEY, ContractError, csv_delimiter
+from include.contracts.model import DEFAULT_SCHEDULE, MAX_ROW_BYTES, NO_KEY, ContractError, csv_delimiter
 from include.contracts.names import DATASET_NAME, SOURCE_NAME, free_column
 from include.contracts.options import is_encoding
 from include.contracts.personal import guess_personal
@@ -38,7 +38,7 @@ def draft(
     sample: Path,
     *,
     delimiter: str | None = None,
-    schedule: str = "0 0 * * *",
+    schedule: str = DEFAULT_SCHEDULE,
     rows: int | None = None,
     encoding: str | None = None,
     report: Report = lambda _: None,

@@ -29,6 +29,7 @@ from include.names import spelled
 MAX_ROW_BYTES = 16 * 1024 * 1024  # of one line of a file
 MAX_FETCH_BYTES = 4 * 1024**3
 MAX_FETCH_SECONDS = 1800.0
+DEFAULT_SCHEDULE = "0 0 * * *"  # of a draft, and of a contract that can't be read
 DEFAULT_OWNER = "data-platform"  # of what no contract names a team for
 
 # Said of a landed contract without a key: a draft has none where its sample shows none.
@@ -140,7 +141,8 @@ class BrokenContract:
     problem: str
     schema: str
     table: str
-    schedule: str | None  # None where the file names none that can be read
+    schedule: str  # that of the file, where it can be read
+    pipeline: str  # the id of the DAG that fails with the sentence; no other dataset's DAG has it
     is_landed: bool
     is_demo: bool
 
@@ -153,11 +155,6 @@ class BrokenContract:
     def dbt_name(self) -> str:
         """The table's name in its dbt source, see `Contract.dbt_name`."""
         return self.table if fold(self.table) == self.table else fold(self.dataset)
-
-    @property
-    def pipeline(self) -> str:
-        """The id of the DAG that would land the dataset. It is a plain name, whatever the file is called."""
-        return f"land_{fold(self.source)}_{self.dbt_name}"
 
 
 @dataclass(frozen=True)

@@ -42,12 +42,13 @@ def free_names(names: Iterable[str], among: Iterable[str], taken: Iterable[str] 
     used, plain, found = set(taken), {name for name in among if fold(name) == name}, {}
     for name in sorted(names, key=lambda name: (name not in plain, name)):
         is_free = name in plain and name not in used
-        found[name] = name if is_free else _first_free(fold(name), used | plain)
+        found[name] = name if is_free else first_free(fold(name), used | plain)
         used.add(found[name])
     return found
 
 
-def _first_free(name: str, taken: Container[str]) -> str:
+def first_free(name: str, taken: Container[str]) -> str:
+    """Return the name, numbered where it is taken: orders_2."""
     if name not in taken:
         return name
     return next(numbered for number in count(2) if (numbered := f"{name}_{number}") not in taken)

@@ -19,6 +19,7 @@ from open_data_contract_standard.model import CustomProperty, OpenDataContractSt
 from include import settings
 from include.contracts.model import (
     DEFAULT_OWNER,
+    DEFAULT_SCHEDULE,
     MAX_FETCH_BYTES,
     MAX_FETCH_SECONDS,
     MAX_ROW_BYTES,
@@ -39,6 +40,8 @@ from include.contracts.names import (
     MAX_NAME_BYTES,
     SOURCE_NAME,
     SYSTEM_COLUMNS,
+    first_free,
+    fold,
 )
 from include.contracts.options import unknown_options
 from include.contracts.types import LANDED_TYPES, LANDED_TYPES_SPELLED
@@ -66,8 +69,13 @@ def read_all(folder: Path | None = None, *, with_demo: bool | None = None) -> Co
                 " folder or the dataset"
             )
             broken.append(_broken(contract.file, problem))
+    taken = set(pipelines)
     schemas = {contract.source: contract.schema for contract in readable}
     broken = [replace(b, schema=schemas.get(b.source, b.schema)) for b in broken]  # a folder's tables are in one schema
+    for place, each in enumerate(broken):
+        free = first_free(f"land_{fold(each.source)}_{each.dbt_name}", taken)
+        taken.add(free)
+        broken[place] = replace(each, pipeline=free)
     is_with_demo = settings.WITH_DEMO if with_demo is None else with_demo
     return Contracts(
         sorted((c for c in readable if is_with_demo or not c.is_demo), key=lambda contract: contract.name),
@@ -120,7 +128,8 @@ def _broken(file: Path, problem: str) -> BrokenContract:
         problem=problem,
         schema=next(iter(schemas), file.parent.name),
         table=name if isinstance(name, str) and name else file.stem.replace("-", "_"),
-        schedule=next((each for each in schedules if isinstance(each, str) and croniter.is_valid(each)), None),
+        schedule=next((s for s in schedules if isinstance(s, str) and croniter.is_valid(s)), DEFAULT_SCHEDULE),
+        pipeline="",  # given by `read_all`, which knows those that are taken
         is_landed=is_landed,
         is_demo="demo" in _list(said, "tags"),
     )

@@ -18,7 +18,7 @@ from include.landing.results import (
     LandResult,
     ReplayResult,
 )
-from include.landing.tables import ensure_tables
+from include.landing.tables import ensure_table, ensure_tables
 from include.landing.urls import FetchResult, FetchStatus, fetch
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "batch_name",
     "batches",
     "check_contracts",
+    "ensure_table",
     "ensure_tables",
     "fetch",
     "forget",

@@ -14,7 +14,7 @@ from include.landing.judge import judge
 from include.landing.load import land
 from include.landing.rejects import release, replay
 from include.landing.results import FileStatus, LandingError, LandResult
-from include.landing.tables import ensure_tables
+from include.landing.tables import ensure_table
 from include.landing.urls import FetchStatus, fetch
 from include.postgres import session
 from include.report import table
@@ -57,7 +57,7 @@ def _land(args: argparse.Namespace) -> int:
     for contract in chosen.readable:
         try:
             if not args.dry_run:
-                ensure_tables(contract, settings.connection_uri("source_db"))
+                ensure_table(contract, settings.connection_uri("source_db"))
             if contract.url_setting and not args.dry_run:
                 failed |= not _fetch(contract, args.root)
             for paths in batches(pending_files(contract, args.root), args.root):

@@ -54,29 +54,52 @@ def lock(connection: Connection, name: str) -> Any:
         yield
 
 
-def ensure_tables(contracts: Contract | Iterable[Contract], source_uri: str) -> None:
-    """Create the tables of landed contracts that are missing, and landing's own. Safe to repeat and to run at once.
+def ensure_table(contract: Contract, source_uri: str) -> None:
+    """Create the table of a landed contract where it is missing, and landing's own. Safe to repeat and to run at once.
 
-    A column that is new in a contract and may be null is added to its table. Raises ContractError, with the statements
-    to run, for a contract that differs from its table in another way.
+    A column that is new in the contract and may be null is added to its table. Raises ContractError, with the
+    statements to run, where the contract differs from its table in another way.
     """
-    wanted = [contracts] if isinstance(contracts, Contract) else list(contracts)
     with session(source_uri, "source_db") as connection:
-        create_tables(connection, wanted)
+        create_tables(connection, [contract])
+
+
+def ensure_tables(contracts: Iterable[Contract], source_uri: str) -> list[str]:
+    """Do the same for several contracts, and return a sentence for each one whose table differs; the others follow."""
+    sentences = []
+    with session(source_uri, "source_db") as connection, _locked(connection):
+        for contract in contracts:
+            try:
+                with connection.transaction():
+                    _ensure(connection, contract)
+            except ContractError as error:
+                sentences.append(str(error))
+    return sentences
 
 
 def create_tables(connection: Connection, contracts: Iterable[Contract]) -> None:
-    """Do the same as `ensure_tables`, on an open connection."""
+    """Do the same as `ensure_table` for each contract, on an open connection; all of them follow, or none."""
+    with _locked(connection):
+        for contract in contracts:
+            _ensure(connection, contract)
+
+
+@contextmanager
+def _locked(connection: Connection) -> Any:
+    """Hold the lock on changes of tables, in a transaction, with landing's own tables there."""
     with lock(connection, "tables"):
         connection.execute("set local client_min_messages = warning")
         ledger.create_tables(connection)
-        for contract in contracts:
-            if not contract.is_landed:
-                continue
-            if not _exists(connection, contract.schema, contract.table):
-                _create(connection, contract)
-            else:
-                _follow(connection, contract)
+        yield
+
+
+def _ensure(connection: Connection, contract: Contract) -> None:
+    if not contract.is_landed:
+        return
+    if not _exists(connection, contract.schema, contract.table):
+        _create(connection, contract)
+    else:
+        _follow(connection, contract)
 
 
 def differences(connection: Connection, contract: Contract) -> tuple[list[Column], list[str]]:

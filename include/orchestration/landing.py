@@ -15,11 +15,6 @@ class FilesNotLandedError(FinalError):
     """Some files of a run were not landed; the message has a sentence for each."""
 
 
-def landing_dag_id(contract: Contract) -> str:
-    """Return the id of the DAG that lands a dataset."""
-    return contract.pipeline
-
-
 def landing_schedule(cron: str | None) -> CronTriggerTimetable | None:
     """Return when files are landed: by a cron schedule in UTC, or when somebody starts the DAG where there is none."""
     if cron is None:
@@ -29,7 +24,7 @@ def landing_schedule(cron: str | None) -> CronTriggerTimetable | None:
 
 def find_batches(contract: Contract, source_uri: str) -> list[list[str]]:
     """Fetch what a dataset's URL has new, and return the files that wait below the landing root, in batches."""
-    landing.ensure_tables(contract, source_uri)
+    landing.ensure_table(contract, source_uri)
     if contract.url_setting:
         print(landing.fetch(contract, source_uri=source_uri, report=print))
     return landing.batches(landing.pending_files(contract))

@@ -12,7 +12,7 @@ from airflow.timetables.assets import AssetOrTimeSchedule
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from include import landing, settings, transfer
-from include.contracts import Contract, ContractError
+from include.contracts import Contract
 from include.errors import FinalError, SettingError
 from include.report import table
 
@@ -68,13 +68,7 @@ def ensure_landing_tables(contracts: list[Contract], source_uri: str) -> list[st
 
     Returns a sentence for each table that can't follow its contract: it travels as it is, and its landing fails.
     """
-    sentences = []
-    for contract in contracts:
-        try:
-            landing.ensure_tables(contract, source_uri)
-        except ContractError as error:
-            sentences.append(str(error))
-    return sentences
+    return landing.ensure_tables(contracts, source_uri) if contracts else []
 
 
 def wait_until_idle(is_busy: Callable[[], bool], *, seconds: float = 600.0, pause: float = 1.0) -> None:

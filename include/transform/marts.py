@@ -39,7 +39,8 @@ def summary(target_uri: str) -> Section:
 def _built_tables() -> set[str]:
     """Return the names of what the project builds in the marts' schema: as dbt has parsed it, else by the files."""
     if manifest_is_stale():
-        return {path.stem for kind in ("sql", "py", "csv") for path in settings.DBT_PROJECT.rglob(f"*.{kind}")}
+        folders = [settings.DBT_PROJECT / name for name in ("models", "seeds", "snapshots")]
+        return {path.stem for folder in folders for kind in ("sql", "py", "csv") for path in folder.rglob(f"*.{kind}")}
     nodes = json.loads(settings.DBT_MANIFEST.read_text(encoding="utf-8"))["nodes"].values()
     return {
         node["alias"]

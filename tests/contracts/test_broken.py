@@ -102,6 +102,9 @@ def test_of_two_datasets_with_one_dag_the_second_is_broken(folder: Path) -> None
     assert "its DAG would be called land_shop_x_people, as that of" in broken.problem
     assert {"shop.people", "shop.x-people"} <= {contract.name for contract in contracts.readable}
     assert any("its DAG would be called" in problem for problem in check_contracts())
+    bag = DagBag(str(settings.PROJECT / "dags" / "landing.py"))
+    assert {"find_files", "land"} <= {task.task_id for task in bag.dags["land_shop_x_people"].tasks}
+    assert broken.pipeline == "land_shop_x_people_2" and "broken contract" in bag.dags[broken.pipeline].tags
 
 
 def test_select_names_broken_ones_among_those_that_were_asked_for(folder: Path) -> None:

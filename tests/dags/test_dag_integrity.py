@@ -12,7 +12,6 @@ from airflow.dag_processing.dagbag import DagBag
 
 from include import settings
 from include.contracts import read_contracts
-from include.orchestration.landing import landing_dag_id
 
 FILES = sorted((settings.PROJECT / "dags").glob("*.py"))
 
@@ -41,7 +40,7 @@ def test_file_imports_and_holds_dags(dagbag: DagBag, file: Path) -> None:
 
 
 def test_there_is_a_dag_for_each_landed_contract_beside_the_warehouse(dagbag: DagBag) -> None:
-    assert {landing_dag_id(contract) for contract in LANDED} | {"warehouse"} <= set(dagbag.dag_ids)
+    assert {contract.pipeline for contract in LANDED} | {"warehouse"} <= set(dagbag.dag_ids)
 
 
 def test_every_dag_is_documented_owned_and_safe_to_repeat(dagbag: DagBag) -> None:
@@ -58,7 +57,7 @@ def test_every_dag_is_documented_owned_and_safe_to_repeat(dagbag: DagBag) -> Non
 
 def test_landing_belongs_to_the_team_of_the_contract(dagbag: DagBag) -> None:
     for contract in LANDED:
-        dag = dagbag.dags[landing_dag_id(contract)]
+        dag = dagbag.dags[contract.pipeline]
         assert {task.owner for task in dag.tasks} == {contract.owner}, dag.dag_id
 
 

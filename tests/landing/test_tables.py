@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from include.contracts import ContractError
-from include.landing import ensure_tables, land, ledger
+from include.landing import ensure_table, ensure_tables, land, ledger
 from tests.landing.conftest import SHOP, THINGS, Place, write_contract
 
 NEW_COLUMN = "          - {name: colour, logicalType: string, physicalType: text, description: Colour.}\n"
@@ -29,7 +29,7 @@ def test_a_table_is_as_its_contract_says_however_the_type_is_spelled(things: Pla
     column = NEW_COLUMN.replace("text", f'"{spelled}"')
     things.contract = write_contract(things.folder, THINGS + column)
     for _ in range(2):  # the second run compares the table that the first one made
-        ensure_tables(things.contract, things.uri)
+        ensure_table(things.contract, things.uri)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from include.orchestration.landing import (
     dag_page,
     has_news,
     land_batch,
-    landing_dag_id,
 )
 from tests.landing.conftest import SHOP, THINGS, write_contract
 
@@ -74,4 +73,4 @@ def test_every_contract_can_be_described_in_its_dag() -> None:
     assert "| total_cost | numeric | yes |" in text
     assert "lines_add_up" in text
     assert "PAGES_URL" in dag_page(SHOP["web.pages"])
-    assert landing_dag_id(SHOP["shop.people"]) == "land_shop_people"
+    assert SHOP["shop.people"].pipeline == "land_shop_people"

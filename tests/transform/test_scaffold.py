@@ -53,7 +53,7 @@ def test_drafts_parse_lint_and_build_on_rows(project: Project, target_uri: str) 
     assert linted.returncode == 0, linted.stdout
 
     landed = [contract for contract in read_contracts(project.contracts) if contract.is_landed]
-    ensure_tables(landed, target_uri)
+    assert ensure_tables(landed, target_uri) == []
     with psycopg.connect(target_uri) as connection:
         connection.execute("drop view if exists web.visits_current, web.page_texts_current, web.secrets_current")
         connection.execute("alter schema web rename to raw_web")

@@ -14,7 +14,6 @@ from psycopg.conninfo import conninfo_to_dict
 from include import settings, status
 from include.contracts import read_all, select
 from include.errors import FinalError
-from include.orchestration.landing import landing_dag_id
 from include.report import Progress
 from include.stack.local import airflow, lifecycle
 from include.stack.local.api import Api, wait_for
@@ -40,7 +39,7 @@ def run() -> list[Stage]:
     lifecycle.start()
     stages = [Stage("stack", time.monotonic() - began)]
     api = Api()
-    dags = [landing_dag_id(contract) for contract in select([], read_all()).readable]
+    dags = [contract.pipeline for contract in select([], read_all()).readable]
     since = datetime.now(UTC)
     with Progress(again=10) as progress:
         wait_for(

@@ -17,7 +17,7 @@ from include.landing import ledger
 from include.postgres import connect
 from include.stack.demo import make_tables, manifest
 from include.stack.demo.removal import Plan, demo_models, drop_tables, plan_removal, remove
-from include.stack.marks import RemovalError, without_demo
+from include.stack.marks import BEGIN, END, RemovalError, without_demo
 
 
 @pytest.mark.parametrize("command", [["files", "--root"], ["schools"]], ids=" ".join)
@@ -89,6 +89,14 @@ def test_every_entry_of_the_list_exists() -> None:
     assert [path for path in manifest.PATHS if not (settings.PROJECT / path).exists()] == []
     for path in manifest.EDITED:
         assert without_demo((settings.PROJECT / path).read_text(), path) != (settings.PROJECT / path).read_text(), path
+
+
+def test_every_file_with_a_mark_is_in_the_list_and_no_other() -> None:
+    the_marks_themselves = "include/stack/marks.py"
+    others = [name for name in tracked() if not name.startswith((*manifest.PATHS, "tests/", the_marks_themselves))]
+    texts = {name: (settings.PROJECT / name).read_text(errors="ignore") for name in others}
+    marked = {name for name, text in texts.items() if BEGIN in text or END in text}
+    assert marked == {*manifest.EDITED}
 
 
 @pytest.mark.parametrize("text", ["a\n# demo: begin\nb\n", "# demo: end\n", "# demo: begin\n# demo: begin\n"])

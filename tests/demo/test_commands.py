@@ -16,8 +16,8 @@ from include.cli import main
 from include.landing import ledger
 from include.postgres import connect
 from include.stack.demo import make_tables, manifest
-from include.stack.demo.removal import Plan, demo_models, drop_tables, plan_removal, remove
-from include.stack.marks import BEGIN, END, RemovalError, without_demo
+from include.stack.demo.removal import Plan, RemovalError, demo_models, drop_tables, plan_removal, remove
+from include.stack.marks import BEGIN, END, without_demo
 
 
 @pytest.mark.parametrize("command", [["files", "--root"], ["schools"]], ids=" ".join)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from include.errors import FinalError
+from include.stack.private import make_fernet_key, make_secret, write_private
 
 LOGIN = "admin"  # the user of the UI whose password is made
 PASSWORDS = "passwords.json"  # the file of Airflow's simple auth manager
@@ -37,25 +38,11 @@ def ensure_keys(folder: Path) -> list[str]:
 
 
 def _made(path: Path, make: Callable[[Path], str]) -> bool:
-    """Write what make() returns, unless the file is there. It appears whole, and never readable by others."""
+    """Write what make() returns, unless the file is there."""
     if path.exists():
         return False
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
-    unfinished.touch(mode=0o600)
-    unfinished.write_text(make(path.parent), encoding="utf-8")
-    unfinished.rename(path)
+    write_private(path, make(path.parent))
     return True
-
-
-def _fernet_key(folder: Path) -> str:
-    from cryptography.fernet import Fernet
-
-    return Fernet.generate_key().decode()
-
-
-def _random_key(folder: Path) -> str:
-    return secrets.token_hex(32)
 
 
 def _passwords(folder: Path) -> str:
@@ -69,10 +56,10 @@ def _database_uri(folder: Path) -> str:
 
 
 _MAKERS: dict[str, Callable[[Path], str]] = {
-    "fernet_key": _fernet_key,
-    "secret_key": _random_key,
-    "jwt_secret": _random_key,
+    "fernet_key": lambda folder: make_fernet_key(),
+    "secret_key": lambda folder: make_secret(),
+    "jwt_secret": lambda folder: make_secret(),
     PASSWORDS: _passwords,
-    "postgres_password": _random_key,
+    "postgres_password": lambda folder: make_secret(),
     "database_uri": _database_uri,
 }

@@ -25,6 +25,7 @@ from include import settings
 from include.contracts import read_contracts
 from include.errors import FinalError, SettingError
 from include.stack import demo_package
+from include.stack.private import make_fernet_key, make_secret, write_private
 
 HOME = settings.LOCAL / "airflow"
 os.environ.setdefault("AIRFLOW_HOME", str(HOME))  # without it, importing Airflow makes the folder ~/airflow
@@ -195,10 +196,7 @@ def _secret_keys() -> dict[str, str]:
     """Return the keys that Airflow's processes share. They are made once, in a file that only its owner can read."""
     path = HOME / "keys.json"
     if not path.exists():
-        from cryptography.fernet import Fernet
-
-        keys = {"fernet": Fernet.generate_key().decode(), "api": secrets.token_hex(32), "jwt": secrets.token_hex(32)}
-        _write_private(path, keys)
+        write_private(path, json.dumps({"fernet": make_fernet_key(), "api": make_secret(), "jwt": make_secret()}))
     found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
@@ -217,7 +215,7 @@ def ui_passwords() -> dict[str, str]:
             f"{PASSWORDS} holds no JSON object of users and passwords: mend it, or remove it and new ones are made"
         ) from None
     if passwords.items() - found.items():
-        _write_private(PASSWORDS, {**found, **passwords})
+        write_private(PASSWORDS, json.dumps({**found, **passwords}))
     return passwords
 
 
@@ -231,16 +229,6 @@ def ui_users() -> dict[str, str]:
             f"name of its own and one of the roles {', '.join(_ROLES)}, and at least one an admin"
         )
     return users
-
-
-def _write_private(path: Path, content: dict[str, str]) -> None:
-    """Write a JSON file that only its owner can read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.unlink(missing_ok=True)  # it would keep the rights that it has
-    unfinished.touch(mode=0o600)
-    unfinished.write_text(json.dumps(content), encoding="utf-8")
-    unfinished.rename(path)
 
 
 def migrate() -> None:

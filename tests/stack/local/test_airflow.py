@@ -122,7 +122,7 @@ def mode(path: Path) -> int:
 
 
 def test_keys_are_made_once_and_are_their_owners_alone(home: Path) -> None:
-    (home / "keys.unfinished").touch(mode=0o644)  # as a start leaves it that was killed
+    (home / "keys.json.unfinished").touch(mode=0o644)  # as a start leaves it that was killed
     keys = airflow._secret_keys()
     assert mode(home / "keys.json") == 0o600
     assert airflow._secret_keys() == keys and len(set(keys.values())) == 3

@@ -92,7 +92,7 @@ def add_commands(commands: Commands) -> None:
         "keys",
         _keys,
         help="make the secrets of Airflow on a server",
-        description="Make Airflow's Fernet key, its API and JWT secrets, the UI's password and that of Airflow's own "
+        description="Make Airflow's Fernet key, its API and JWT secrets, the UI's passwords and that of Airflow's own "
         "database, each where it is missing. The service `keys` of production.yml runs this at each start.",
     )
     keys.add_argument("--folder", type=Path, required=True, help="the folder that keeps them, one file each")

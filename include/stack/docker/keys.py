@@ -1,22 +1,20 @@
 """The secrets of Airflow on a server, made once: `warehouse stack keys`, the service `keys` of production.yml.
 
-They lie in a folder that the services share, one file each, which only the user of Airflow (and root) can read. A file
+They lie in a folder that the services share, one file each, which only the user of Airflow (and root) can read. A key
 that is there is never changed: with another Fernet key, Airflow could not read the connections and variables that it
-has stored.
+has stored. The file of the UI's passwords gets one for each new user of UI_USERS.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 from include.errors import FinalError
+from include.stack.logins import ensure_passwords
 from include.stack.private import make_fernet_key, make_secret, write_private
 
-LOGIN = "admin"  # the user of the UI whose password is made
 PASSWORDS = "passwords.json"  # the file of Airflow's simple auth manager
 
 
@@ -25,11 +23,18 @@ class KeysError(FinalError):
 
 
 def ensure_keys(folder: Path) -> list[str]:
-    """Make the files that are missing in the folder and return their names. Raises KeysError."""
+    """Make the files that are missing in the folder, and the passwords of new users, and return the files' names.
+
+    Raises KeysError, and SettingError for users or passwords that can't be read.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
-        return [name for name, make in _MAKERS.items() if _made(folder / name, make)]
+        passwords = folder / PASSWORDS
+        before = passwords.read_bytes() if passwords.exists() else b""
+        ensure_passwords(passwords)
+        made = [PASSWORDS] if passwords.read_bytes() != before else []
+        return made + [name for name, make in _MAKERS.items() if _made(folder / name, make)]
     except OSError as error:
         raise KeysError(
             f"{error.filename or folder}: the keys can't be written there ({error.strerror}): the folder has to belong "
@@ -45,10 +50,6 @@ def _made(path: Path, make: Callable[[Path], str]) -> bool:
     return True
 
 
-def _passwords(folder: Path) -> str:
-    return json.dumps({LOGIN: secrets.token_urlsafe(18)})
-
-
 def _database_uri(folder: Path) -> str:
     """Return where Airflow finds its own database: the service `postgres`, with the password made before this file."""
     password = (folder / "postgres_password").read_text(encoding="utf-8")
@@ -59,7 +60,6 @@ _MAKERS: dict[str, Callable[[Path], str]] = {
     "fernet_key": lambda folder: make_fernet_key(),
     "secret_key": lambda folder: make_secret(),
     "jwt_secret": lambda folder: make_secret(),
-    PASSWORDS: _passwords,
     "postgres_password": lambda folder: make_secret(),
     "database_uri": _database_uri,
 }

@@ -111,8 +111,8 @@ class Server:
         except OSError:
             return 0, {}
 
-    def log_in(self, password: str) -> int:
-        status, answer = self.ask("POST", "/auth/token", {"username": "admin", "password": password})
+    def log_in(self, password: str, user: str = "admin") -> int:
+        status, answer = self.ask("POST", "/auth/token", {"username": user, "password": password})
         self.token = answer.get("access_token", "")
         return status
 
@@ -166,6 +166,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "AIRFLOW_CONN_TARGET_DB": "postgresql://postgres:secret@target/shop",
         "AIRFLOW__API__INSTANCE_NAME": "Shop",
         "TRANSFER_TABLES": "shop.*",
+        "UI_USERS": "admin:admin,ann:viewer",
     }
     (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
     server = Server(folder, port)
@@ -194,9 +195,19 @@ def test_ui_lets_nobody_in_without_the_password_that_was_made(server: Server, pa
     assert (status, failed.get("dag_runs")) == (200, [])
 
 
+def test_second_user_has_a_password_and_the_rights_of_her_role(server: Server) -> None:
+    dag = "/api/v2/dags/warehouse"
+    assert server.log_in(json.loads(server.keys()["passwords.json"])["ann"], "ann") == 201
+    assert server.ask("GET", "/api/v2/dags")[0] == 200
+    assert server.ask("POST", f"{dag}/dagRuns", {"logical_date": None})[0] == 403
+
+
 def test_no_secret_is_in_a_log_or_an_environment(server: Server) -> None:
     shown = server.compose("logs", "--no-color") + "".join(server.inside(name, "env") for name in AIRFLOW)
-    secrets = [json.loads(text)["admin"] if name == "passwords.json" else text for name, text in server.keys().items()]
+    keys = server.keys()
+    passwords = json.loads(keys.pop("passwords.json"))
+    assert passwords.keys() == {"admin", "ann"}
+    secrets = [*keys.values(), *passwords.values()]
     assert [secret[:4] for secret in secrets if secret in shown] == []
 
 

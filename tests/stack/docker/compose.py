@@ -7,6 +7,7 @@ variables and merges files by the rules of the Compose specification; this cover
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,14 @@ def astro_cli() -> Model:
         "volumes": {"postgres_data": {}, "airflow_logs": {}},
         "networks": {"airflow": {}},
     }
+
+
+def image_environment() -> dict[str, str]:
+    """Return the variables that the image sets, which those of a compose file and of .env win over."""
+    lines = [line for line in (settings.PROJECT / "Dockerfile").read_text().splitlines(True) if line[:1] != "#"]
+    instructions = "".join(lines).replace("\\\n", "").splitlines()
+    pairs = [pair for line in instructions if line.startswith("ENV ") for pair in shlex.split(line)[1:]]
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def fill_in(node: Any, variables: Mapping[str, str]) -> Any:

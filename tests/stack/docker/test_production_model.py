@@ -85,8 +85,9 @@ def test_every_key_is_read_from_a_file_that_is_made(tmp_path_factory: pytest.Tem
     assert used == {"postgres_password"} <= made
 
 
-def test_airflow_knows_every_option_that_the_page_and_the_file_name() -> None:
-    text = (settings.PROJECT / "docs" / "production.md").read_text(encoding="utf-8") + PRODUCTION.read_text()
+def test_airflow_knows_every_option_that_the_page_and_the_files_name() -> None:
+    files = [settings.PROJECT / "docs" / "production.md", settings.PROJECT / "Dockerfile", PRODUCTION]
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
     variables = re.findall(r"AIRFLOW__[A-Z_]+[A-Z]", text)
     named = {tuple(name.removesuffix("_CMD").lower().split("__")[1:]) for name in variables}
     options = {(section, key) for section, said in conf.configuration_description.items() for key in said["options"]}

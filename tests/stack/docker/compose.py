@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +163,12 @@ def pinned(path: Path) -> dict[str, str]:
     """Return the name==version lines of a requirements file, names in lower case and without extras."""
     lines = (re.match(r"([\w.-]+)(?:\[.*\])?==([\w.]+)", line) for line in path.read_text().splitlines())
     return {line[1].lower(): line[2] for line in lines if line}
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """Return what condition() returns once that is true; the test fails after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds:.0f} s"
+        time.sleep(2)
+    return found

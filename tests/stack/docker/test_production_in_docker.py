@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from include import settings
 from include.stack.local.postgres import free_port
 from tests.docs.test_production import commands
-from tests.stack.docker.compose import AIRFLOW, AIRFLOW_HOME
+from tests.project import copy_project
+from tests.stack.docker.compose import AIRFLOW, AIRFLOW_HOME, wait_for
 
 
 def _docker(*arguments: str) -> bool:
@@ -136,23 +136,10 @@ class Server:
         return all(health.get(part, {}).get("status") == "healthy" for part in parts)
 
 
-def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come within {seconds:.0f} s"
-        time.sleep(2)
-    return found
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server") / "project"
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    files = subprocess.run(listed, cwd=settings.PROJECT, capture_output=True, text=True, check=True)
-    for name in filter(None, files.stdout.split("\0")):
-        if (settings.PROJECT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(settings.PROJECT / name, folder / name)
+    copy_project(folder)
     for name, text in MODELS.items():
         path = folder / "dbt" / "models" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -55,3 +55,11 @@ def test_page_makes_every_secret_that_the_values_name() -> None:
 def test_nobody_gets_in_with_the_charts_password() -> None:
     assert VALUES["createUserJob"]["enabled"] is False
     assert VALUES["postgresql"]["enabled"] is False
+
+
+def test_history_is_kept_as_long_as_elsewhere() -> None:
+    kept = VALUES["databaseCleanup"]
+    assert kept["enabled"] and kept["retentionDays"] == settings.HISTORY_DAYS
+    assert re.findall(r"older than (\d+) days", PAGE) == [str(settings.HISTORY_DAYS)]
+    example = (settings.PROJECT / ".env.example").read_text(encoding="utf-8")
+    assert re.findall(r"^#HISTORY_DAYS=(.*)$", example, re.M) == [str(settings.HISTORY_DAYS)]

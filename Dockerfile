@@ -21,5 +21,21 @@ ENV DBT_MANIFEST=/usr/local/airflow/manifest/manifest.json \
     AIRFLOW__COSMOS__ENABLE_TELEMETRY=False \
     AIRFLOW__COSMOS__ENABLE_WATCHER_RELIABLE_RETRY=False
 
+# Settings of Airflow that suit a small machine and this project, on a laptop, a server and a cluster. They stand here, and
+# in no compose file, so that those of .env win over them. include/stack/local/airflow.py has the same ones.
+ENV AIRFLOW__API__WORKERS=1 \
+    AIRFLOW__CORE__LOAD_EXAMPLES=False \
+    AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES=2 \
+    AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL=15 \
+    AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL=15 \
+    AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME=0.5
+# Workers are forked from a process that has imported what tasks need. Otherwise each one imports it again. The lines of
+# the list begin at the margin, because a value ends at the first blank.
+ENV AIRFLOW__SCHEDULER__MP_START_METHOD=forkserver \
+    AIRFLOW__CORE__MP_FORKSERVER_PRELOAD=\
+airflow.providers.standard.decorators.python,airflow.sdk.execution_time.task_runner,cosmos.converter,\
+cosmos.operators.watcher,cosmos.plugin.airflow3,dbt.adapters.postgres,dbt.cli.main,jsonschema_rs,\
+open_data_contract_standard.model,psycopg
+
 # Volumes that are mounted on these folders take their owner from them. Cosmos renders the warehouse DAG from the manifest.
 RUN mkdir -p keys manifest local/landing local/landing_archive local/web && warehouse build --parse

@@ -134,11 +134,11 @@ AIRFLOW_DB = Server(
 )
 UI_PORT_VARIABLE = "AIRFLOW_UI_PORT"
 UI_PORT = port_setting(UI_PORT_VARIABLE, 5884)
-# Of the stack without Docker: the address that the UI listens on, whether it asks for a login, and its users.
+# Of the stack without Docker: the address that the UI listens on, and whether it asks for a login.
 UI_HOST = address_setting("AIRFLOW_UI_HOST", "127.0.0.1")
 UI_IS_LOCAL = ipaddress.ip_address(UI_HOST).is_loopback
 UI_LOGIN = choice_setting("UI_LOGIN", "off" if UI_IS_LOCAL else "on", ("on", "off")) == "on"
-UI_USERS = list_setting("UI_USERS") or ["admin:admin"]  # name:role
+UI_USERS = list_setting("UI_USERS") or ["admin:admin"]  # name:role; a server has them too
 DOCS_PORT_VARIABLE = "DBT_DOCS_PORT"
 DOCS_PORT = port_setting(DOCS_PORT_VARIABLE, 8585)
 PGADMIN_PORT = port_setting("PGADMIN_PORT", 16543)  # in Docker only

@@ -9,7 +9,7 @@ import tempfile
 
 # Before anything reads its settings: no test may reach the databases and files of somebody's .env.
 os.environ["DOTENV"] = os.devnull
-OTHERS = ("AIRFLOW_", "UI_", "LANDING_", "ARCHIVE_", "SCHOOLS_", "WAREHOUSE_TARGET", "DBT_SCHEMA_PREFIX")
+OTHERS = ("AIRFLOW_", "UI_", "LANDING_", "ARCHIVE_", "SCHOOLS_", "HISTORY_", "WAREHOUSE_TARGET", "DBT_SCHEMA_PREFIX")
 for name in [name for name in os.environ if name.startswith(OTHERS)]:
     del os.environ[name]
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-")

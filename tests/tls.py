@@ -1,4 +1,4 @@
-"""TLS for the embedded servers, which are built without it: own certificates, and a terminator before a server.
+"""TLS for servers of tests: a certificate authority, and a terminator for Postgres servers built without TLS.
 
 A terminator ends the encryption and passes the plain protocol on, as connection poolers and managed databases' proxies
 do. The client's side, which is what the tests are about, is the real one.
@@ -32,7 +32,7 @@ class Authority:
         self._folder, self._name = folder, x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._key = ec.generate_private_key(ec.SECP256R1())
         self.file = folder / f"{name}.pem"
-        self.file.write_bytes(self._sign(self._name, self._key, x509.BasicConstraints(ca=True, path_length=None)))
+        self.file.write_bytes(self._sign(self._name, self._key, is_authority=True))
 
     def issue(self, address: str) -> ssl.SSLContext:
         """Return the server's side of TLS, with a certificate for an IP address."""
@@ -49,12 +49,25 @@ class Authority:
         context.load_cert_chain(file)
         return context
 
-    def _sign(self, name: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType) -> bytes:
+    def _sign(
+        self,
+        name: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        *extensions: x509.ExtensionType,
+        is_authority: bool = False,
+    ) -> bytes:
         now = datetime.now(UTC)
         builder = x509.CertificateBuilder(self._name, name, key.public_key(), x509.random_serial_number())
         builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))
-        signed = builder.add_extension(extension, critical=True).sign(self._key, hashes.SHA256())
-        return signed.public_bytes(serialization.Encoding.PEM)
+        builder = builder.add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+        # Strict clients, such as Python from 3.13 on, ask for both identifiers.
+        identifiers = (
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+        )
+        for extension in (*identifiers, *extensions):
+            builder = builder.add_extension(extension, critical=False)
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 @contextmanager

@@ -92,9 +92,10 @@ def add_commands(commands: Commands) -> None:
         "keys",
         _keys,
         help="make the secrets of Airflow on a server",
-        description="Make Airflow's Fernet key, its API and JWT secrets, the UI's password and that of Airflow's own "
+        description="Make Airflow's Fernet key, its API and JWT secrets, the UI's passwords and that of Airflow's own "
         "database, each where it is missing. The service `keys` of production.yml runs this at each start.",
     )
+    keys.add_argument("--folder", type=Path, required=True, help="the folder that keeps them, one file each")
     prune = add_command(
         group,
         "prune",
@@ -104,13 +105,18 @@ def add_commands(commands: Commands) -> None:
         "days, of the stack without Docker. The last run of each DAG that no person started stays. Airflow may run "
         "meanwhile. In Docker the service `maintenance` of production.yml runs this.",
     )
-    prune.add_argument("--days", type=int, default=settings.HISTORY_DAYS, help="how long history is kept")
+    prune.add_argument("--days", type=_number_of_days, default=settings.HISTORY_DAYS, help="how long history is kept")
     prune.add_argument(
         "--environment",
         action="store_true",
         help="of the Airflow that this shell's variables configure, as in Docker, not of the stack without Docker",
     )
-    keys.add_argument("--folder", type=Path, required=True, help="the folder that keeps them, one file each")
+
+
+def _number_of_days(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 1 up: a smaller one would keep nothing")
+    return int(text)
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -32,8 +32,14 @@ def prune_local(days: int = settings.HISTORY_DAYS) -> str:
 
     Raises ConnectionFailedError and PruneError.
     """
-    from include.stack.local import airflow
+    from include.stack.local import airflow, lifecycle
 
+    (embedded,) = [embedded for server, embedded in lifecycle.servers() if server == settings.AIRFLOW_DB]
+    if not embedded.is_running():  # the stack in Docker has its database on the same port, with the same password
+        raise PruneError(
+            f"Airflow's own database in {embedded.folder} does not run: `make start` starts it, and the one of the "
+            "stack in Docker is not pruned by this command"
+        )
     with session(settings.AIRFLOW_DB.uri(), "Airflow's own database (`make start` starts it)"):
         pass
     environment = airflow.environment()

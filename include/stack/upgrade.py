@@ -19,10 +19,11 @@ from pathlib import Path
 from include import settings
 from include.command_line import Commands, add_command
 from include.errors import FinalError
-from include.stack.marks import without_demo
+from include.stack.marks import MarksError, without_demo
 
 MANIFEST = "include/stack/demo/manifest.py"
 OWN_PAGE = "README.md"  # that of a project of one's own is about that project
+_ANOTHER_VERSION = "what of it is the demo can't be told, so nothing was merged: take another version"
 _IDENTITY = {"GIT_AUTHOR_NAME": "warehouse", "GIT_AUTHOR_EMAIL": "warehouse@localhost"}  # of commits that no branch has
 _IDENTITY |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in _IDENTITY.items()}
 
@@ -116,12 +117,18 @@ def _tree_without_demo(repository: _Repository, commit: str) -> str:
     """Return the tree of a version without what its own manifest names."""
     if not repository.entry(commit, MANIFEST):
         return repository.ask("rev-parse", f"{commit}^{{tree}}")
-    manifest = read_manifest(repository.ask("show", f"{commit}:{MANIFEST}"))
+    try:
+        manifest = read_manifest(repository.ask("show", f"{commit}:{MANIFEST}"))
+    except (SyntaxError, ValueError, TypeError) as error:
+        raise UpgradeError(f"{commit}:{MANIFEST} can't be read ({error}): {_ANOTHER_VERSION}") from None
     files = {}
     for path in manifest["EDITED"]:
         found = repository.entry(commit, path)
         if found:
-            text = without_demo(repository.ask("show", f"{commit}:{path}"), path)
+            try:
+                text = without_demo(repository.ask("show", f"{commit}:{path}"), path)
+            except MarksError as error:
+                raise UpgradeError(f"in the version {commit}: {error}: {_ANOTHER_VERSION}") from None
             files[path] = (found[0], repository.ask("hash-object", "-w", "--stdin", text=text))
     return _with_files(repository, commit, files, without=manifest["PATHS"])
 
@@ -171,7 +178,13 @@ def _merge(repository: _Repository, version: str, theirs: str, old: str, new: st
             + "\n  ".join(conflicts.splitlines())
             + "\nmend them, `git add` them and `git commit`; `git merge --abort` goes back"
         )
-    repository.ask("commit", "--quiet", "-m", message)
+    committed = repository.run("commit", "--quiet", "-m", message)
+    if committed.returncode:  # a hook refused it, or git knows no name of a person
+        raise UpgradeError(
+            f"the merge of {version} is under way, and git could not commit it: "
+            f"{(committed.stderr or committed.stdout).strip()}\n"
+            "mend that and `git commit`; `git merge --abort` goes back"
+        )
 
 
 def add_commands(commands: Commands) -> None:

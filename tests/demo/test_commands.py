@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +15,9 @@ from include.cli import main
 from include.landing import ledger
 from include.postgres import connect
 from include.stack.demo import make_tables, manifest
-from include.stack.demo.removal import Plan, demo_models, drop_tables, plan_removal, remove
-from include.stack.marks import RemovalError, without_demo
+from include.stack.demo.removal import Plan, RemovalError, demo_models, drop_tables, plan_removal, remove
+from include.stack.marks import BEGIN, END, without_demo
+from tests.project import copy_project, project_files
 
 
 @pytest.mark.parametrize("command", [["files", "--root"], ["schools"]], ids=" ".join)
@@ -39,17 +39,10 @@ def test_nothing_is_written_to_a_source_of_somebody_else(
     assert capsys.readouterr().err.startswith("source_db is not the demo's")
 
 
-def tracked() -> list[str]:
-    listed = subprocess.run(["git", "ls-files"], cwd=settings.PROJECT, capture_output=True, text=True, check=True)
-    return [name for name in listed.stdout.splitlines() if (settings.PROJECT / name).is_file()]
-
-
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of the project's files."""
-    for name in tracked():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(settings.PROJECT / name, tmp_path / name)
+    copy_project(tmp_path)
     return tmp_path
 
 
@@ -74,7 +67,7 @@ MAY_NAME_THEM = (
 def test_list_is_complete(copy: Path) -> None:
     """Nothing that is left after the removal names a dataset, a model or a module of the demo."""
     remove(plan_removal(copy), copy)
-    left = [name for name in tracked() if (copy / name).is_file() and not name.startswith(MAY_NAME_THEM)]
+    left = [name for name in project_files() if (copy / name).is_file() and not name.startswith(MAY_NAME_THEM)]
     offenders = {}
     for name in left:
         found = WORDS.findall((copy / name).read_text(errors="ignore"))
@@ -89,6 +82,16 @@ def test_every_entry_of_the_list_exists() -> None:
     assert [path for path in manifest.PATHS if not (settings.PROJECT / path).exists()] == []
     for path in manifest.EDITED:
         assert without_demo((settings.PROJECT / path).read_text(), path) != (settings.PROJECT / path).read_text(), path
+
+
+def test_every_file_with_a_mark_is_in_the_list_and_no_other() -> None:
+    the_marks_themselves = "include/stack/marks.py"
+    others = [
+        name for name in project_files() if not name.startswith((*manifest.PATHS, "tests/", the_marks_themselves))
+    ]
+    texts = {name: (settings.PROJECT / name).read_text(errors="ignore") for name in others}
+    marked = {name for name, text in texts.items() if BEGIN in text or END in text}
+    assert marked == {*manifest.EDITED}
 
 
 @pytest.mark.parametrize("text", ["a\n# demo: begin\nb\n", "# demo: end\n", "# demo: begin\n# demo: begin\n"])

@@ -14,6 +14,7 @@ from include.stack.demo import manifest
 from include.stack.demo.removal import Plan, plan_removal
 from include.stack.upgrade import read_manifest
 from tests.docs.pages import read_blocks
+from tests.project import copy_project
 
 
 def git(folder: Path, *words: str, code: int = 0) -> str:
@@ -42,12 +43,7 @@ def upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"GIT_{role}_NAME", "somebody")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "somebody@example.com")
     folder = tmp_path / "upstream"
-    folder.mkdir()
-    listed = git(settings.PROJECT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
-    for name in listed:
-        if (settings.PROJECT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes((settings.PROJECT / name).read_bytes())
+    copy_project(folder)
     git(folder, "init", "-q", "-b", "main")
     commit(folder)
     return folder

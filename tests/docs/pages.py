@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -12,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from include import settings
+from tests.project import copy_project
 
 NEEDS_A_STACK = ("make ",)  # databases and Airflow: a test brings its own databases
 OF_DATASETS = re.compile(r"include/contracts/[^/]+/|dbt/models/|dbt/tests/(?!generic/)")
@@ -52,12 +51,7 @@ class Copy:
 
     def __init__(self, folder: Path, *, datasets: bool = False, **variables: str) -> None:
         self.folder = folder
-        listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        files = subprocess.run(listed, cwd=settings.PROJECT, capture_output=True, text=True, check=True)
-        for name in filter(None, files.stdout.split("\0")):
-            if (settings.PROJECT / name).is_file() and (datasets or not OF_DATASETS.match(name)):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(settings.PROJECT / name, folder / name)
+        copy_project(folder, lambda name: datasets or not OF_DATASETS.match(name))
         program = folder / ".venv" / "bin" / "warehouse"
         program.parent.mkdir(parents=True)
         program.write_text(f'#!/bin/sh\nexec {sys.executable} -m include "$@"\n')

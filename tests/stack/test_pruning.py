@@ -32,8 +32,8 @@ insert into log (event, dttm) values ('old', now() - interval '91 days'), ('new'
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """Airflow's own database, as Airflow makes it."""
-    folder = tmp_path_factory.mktemp("airflow_db")
+    """Airflow's own database, as Airflow makes it, in the place where the stack without Docker has it."""
+    folder = tmp_path_factory.mktemp("local") / "databases" / "airflow"
     server = PostgresServer(folder, free_port(), major=settings.AIRFLOW_POSTGRES_MAJOR, options=FAST)
     server.start()
     with psycopg.connect(server.uri(), autocommit=True) as connection:
@@ -86,14 +86,21 @@ def test_history_older_than_the_days_goes_and_the_last_scheduled_run_of_a_dag_st
     assert "files of task and DAG logs" in capsys.readouterr().out
 
 
-def test_stack_without_docker_is_pruned_with_its_own_settings_and_logs(
-    server: PostgresServer, database: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def stack(server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings of a stack without Docker whose Airflow has that database, and its logs in `tmp_path`."""
     own = dataclasses.replace(
         settings.AIRFLOW_DB, port=server.port, user="superuser", password=server.superuser_password
     )
     monkeypatch.setattr(settings, "AIRFLOW_DB", own)
+    monkeypatch.setattr(settings, "LOCAL", server.folder.parents[1])
     monkeypatch.setattr(airflow, "LOGS", tmp_path)
+
+
+@pytest.mark.usefixtures("stack")
+def test_stack_without_docker_is_pruned_with_its_own_settings_and_logs(
+    database: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(airflow, "HOME", tmp_path / "home")
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql+psycopg2://somebody:else@127.0.0.1:1/airflow")
     old = [write(tmp_path / folder / "a/b.log", 40) for folder in ("tasks", "dag_files")]
@@ -115,15 +122,25 @@ def test_log_that_is_set_aside_is_written_on(tmp_path: Path) -> None:
     assert not list(pruning.rotate(tmp_path))
 
 
-def test_database_that_is_down_is_one_sentence_and_no_log_is_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.usefixtures("stack")
+def test_database_of_another_stack_on_the_port_is_left_alone(
+    database: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(settings, "AIRFLOW_DB", dataclasses.replace(settings.AIRFLOW_DB, port=free_port()))
-    monkeypatch.setattr(airflow, "LOGS", tmp_path)
+    """Docker's Airflow has its database on the same port, with the same password."""
+    monkeypatch.setattr(settings, "LOCAL", tmp_path / "never_started")
     old = write(tmp_path / "tasks/a/b.log", 4000)
-    assert main(["stack", "prune"]) == 1
-    assert "Airflow's own database (`make start` starts it): can't connect" in capsys.readouterr().err
+    assert main(["stack", "prune", "--days", "30"]) == 1
+    said = capsys.readouterr().err
+    assert "does not run: `make start` starts it" in said and str(tmp_path / "never_started") in said
+    assert database.execute("select count(*) from dag_run").fetchone() == (5,)
     assert old.exists()
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "1.5", "x"])
+def test_number_of_days_that_keeps_nothing_is_refused(days: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["stack", "prune", f"--days={days}"])
+    assert f"argument --days: '{days}' is no number of days from 1 up" in capsys.readouterr().err
 
 
 def test_failure_of_airflow_is_shown_and_no_log_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

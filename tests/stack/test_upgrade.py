@@ -166,6 +166,46 @@ def test_change_of_the_same_lines_waits_for_a_person_and_can_be_taken_back(upstr
     assert clone.git("log", "-1", "--format=%P") == f"{head} {newer}"
 
 
+def test_commit_that_a_hook_refuses_is_under_way_and_can_be_finished_or_taken_back(
+    upstream: Clone, clone: Clone
+) -> None:
+    head, own = clone.git("rev-parse", "HEAD"), clone.files()
+    newer = upstream.commit(NEWER)
+    hook = clone.folder / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'line 7 is too long' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    said = r"(?s)merge of origin/main is under way.*could not commit it: line 7 is too long.*`git commit`.*--abort"
+    with pytest.raises(UpgradeError, match=said):
+        clone.upgrade()
+    clone.git("merge", "--abort")
+    assert clone.files() == own and clone.git("rev-parse", "HEAD") == head
+    with pytest.raises(UpgradeError, match=said):
+        clone.upgrade()
+    hook.unlink()
+    clone.git("commit", "-q", "--no-edit")
+    assert clone.git("log", "-1", "--format=%P|%s") == f"{head} {newer}|Merge origin/main of the project"
+    assert clone.files() == own | {"engine": NEWER["engine"], "settings": "above\nbeneath\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"settings": "above\n# demo: end\nbelow\n"}, r"settings line 2: .* do not pair up"),
+        ({MANIFEST: "PATHS = ("}, "manifest.py can't be read"),
+        ({MANIFEST: "PATHS = paths()"}, "manifest.py can't be read"),
+    ],
+)
+def test_version_whose_demo_cannot_be_told_changes_nothing(
+    upstream: Clone, clone: Clone, files: dict[str, str | None], said: str
+) -> None:
+    head, own = clone.git("rev-parse", "HEAD"), clone.files()
+    upstream.commit(NEWER | files)
+    with pytest.raises(UpgradeError, match=rf"{said}.* nothing was merged: take another version"):
+        clone.upgrade()
+    assert clone.files() == own and clone.git("rev-parse", "HEAD") == head
+
+
 def test_files_that_would_be_lost_stop_the_merge(upstream: Clone, clone: Clone) -> None:
     upstream.commit({"new": "theirs\n"})
     (clone.folder / "new").write_text("mine, and not committed\n")

@@ -14,8 +14,7 @@ from include.postgres import ConnectionFailedError
 from include.stack.demo.applications import change_tables, make_tables
 from include.stack.demo.landing_files import as_json, make_landing_files, make_schools_file
 from include.stack.demo.preparation import DemoError, writing_to
-from include.stack.demo.removal import check, demo_models, drop_tables, plan_removal, remove
-from include.stack.marks import RemovalError
+from include.stack.demo.removal import RemovalError, check, demo_models, drop_tables, plan_removal, remove
 
 
 def add_commands(commands: Commands) -> None:

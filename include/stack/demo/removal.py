@@ -10,9 +10,14 @@ from pathlib import Path
 from psycopg import sql
 
 from include import landing, settings, transfer
+from include.errors import FinalError
 from include.postgres import session
 from include.stack.demo.manifest import EDITED, KEPT_FOLDERS, PATHS, SCHEMAS
-from include.stack.marks import BEGIN, END, RemovalError, without_demo
+from include.stack.marks import BEGIN, END, MarksError, without_demo
+
+
+class RemovalError(FinalError):
+    """The demo can't be removed; the message says what is in the way."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,10 @@ def check(plan: Plan, project: Path | None = None) -> None:
 
 
 def _texts(plan: Plan, project: Path) -> dict[str, str]:
-    return {path: without_demo((project / path).read_text(encoding="utf-8"), path) for path in plan.edited}
+    try:
+        return {path: without_demo((project / path).read_text(encoding="utf-8"), path) for path in plan.edited}
+    except MarksError as error:
+        raise RemovalError(f"{error}: mend the file by hand") from None
 
 
 def _uncommitted(paths: list[str], project: Path) -> list[str]:

@@ -1,21 +1,20 @@
 """The secrets of Airflow on a server, made once: `warehouse stack keys`, the service `keys` of production.yml.
 
-They lie in a folder that the services share, one file each, which only the user of Airflow (and root) can read. A file
+They lie in a folder that the services share, one file each, which only the user of Airflow (and root) can read. A key
 that is there is never changed: with another Fernet key, Airflow could not read the connections and variables that it
-has stored.
+has stored. The file of the UI's passwords gets one for each new user of UI_USERS.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 from include.errors import FinalError
+from include.stack.logins import ensure_passwords
+from include.stack.private import make_fernet_key, make_secret, write_private
 
-LOGIN = "admin"  # the user of the UI whose password is made
 PASSWORDS = "passwords.json"  # the file of Airflow's simple auth manager
 
 
@@ -24,11 +23,18 @@ class KeysError(FinalError):
 
 
 def ensure_keys(folder: Path) -> list[str]:
-    """Make the files that are missing in the folder and return their names. Raises KeysError."""
+    """Make the files that are missing in the folder, and the passwords of new users, and return the files' names.
+
+    Raises KeysError, and SettingError for users or passwords that can't be read.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
-        return [name for name, make in _MAKERS.items() if _made(folder / name, make)]
+        passwords = folder / PASSWORDS
+        before = passwords.read_bytes() if passwords.exists() else b""
+        ensure_passwords(passwords)
+        made = [PASSWORDS] if passwords.read_bytes() != before else []
+        return made + [name for name, make in _MAKERS.items() if _made(folder / name, make)]
     except OSError as error:
         raise KeysError(
             f"{error.filename or folder}: the keys can't be written there ({error.strerror}): the folder has to belong "
@@ -37,29 +43,11 @@ def ensure_keys(folder: Path) -> list[str]:
 
 
 def _made(path: Path, make: Callable[[Path], str]) -> bool:
-    """Write what make() returns, unless the file is there. It appears whole, and never readable by others."""
+    """Write what make() returns, unless the file is there."""
     if path.exists():
         return False
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
-    unfinished.touch(mode=0o600)
-    unfinished.write_text(make(path.parent), encoding="utf-8")
-    unfinished.rename(path)
+    write_private(path, make(path.parent))
     return True
-
-
-def _fernet_key(folder: Path) -> str:
-    from cryptography.fernet import Fernet
-
-    return Fernet.generate_key().decode()
-
-
-def _random_key(folder: Path) -> str:
-    return secrets.token_hex(32)
-
-
-def _passwords(folder: Path) -> str:
-    return json.dumps({LOGIN: secrets.token_urlsafe(18)})
 
 
 def _database_uri(folder: Path) -> str:
@@ -69,10 +57,9 @@ def _database_uri(folder: Path) -> str:
 
 
 _MAKERS: dict[str, Callable[[Path], str]] = {
-    "fernet_key": _fernet_key,
-    "secret_key": _random_key,
-    "jwt_secret": _random_key,
-    PASSWORDS: _passwords,
-    "postgres_password": _random_key,
+    "fernet_key": lambda folder: make_fernet_key(),
+    "secret_key": lambda folder: make_secret(),
+    "jwt_secret": lambda folder: make_secret(),
+    "postgres_password": lambda folder: make_secret(),
     "database_uri": _database_uri,
 }

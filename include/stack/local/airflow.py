@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -23,8 +22,10 @@ import psutil
 
 from include import settings
 from include.contracts import read_contracts
-from include.errors import FinalError, SettingError
+from include.errors import FinalError
 from include.stack import demo_package
+from include.stack.logins import ensure_passwords
+from include.stack.private import make_fernet_key, make_secret, write_private
 
 HOME = settings.LOCAL / "airflow"
 os.environ.setdefault("AIRFLOW_HOME", str(HOME))  # without it, importing Airflow makes the folder ~/airflow
@@ -56,7 +57,6 @@ PRELOAD = (
 )
 MARK = "WAREHOUSE_STACK"  # a variable of every process of a stack; its value is that stack's Airflow home
 PASSWORDS = HOME / "ui_passwords.json"  # of the UI's users, by name
-_ROLES = ("admin", "op", "user", "viewer")  # of Airflow's SimpleAuthManager
 _OF_AIRFLOW = ("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_")  # variables that Airflow reads itself
 
 
@@ -195,52 +195,14 @@ def _secret_keys() -> dict[str, str]:
     """Return the keys that Airflow's processes share. They are made once, in a file that only its owner can read."""
     path = HOME / "keys.json"
     if not path.exists():
-        from cryptography.fernet import Fernet
-
-        keys = {"fernet": Fernet.generate_key().decode(), "api": secrets.token_hex(32), "jwt": secrets.token_hex(32)}
-        _write_private(path, keys)
+        write_private(path, json.dumps({"fernet": make_fernet_key(), "api": make_secret(), "jwt": make_secret()}))
     found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
 
 def ui_passwords() -> dict[str, str]:
-    """Return the passwords of the UI's users by name, kept in PASSWORDS. A new user gets one. Raises SettingError.
-
-    They are made here and not by Airflow, because it prints those that it makes to the api-server's log.
-    """
-    users = ui_users()
-    try:
-        found = json.loads(PASSWORDS.read_text(encoding="utf-8")) if PASSWORDS.exists() else {}
-        passwords = {name: str(found.get(name) or secrets.token_urlsafe(16)) for name in users}
-    except (ValueError, AttributeError):
-        raise SettingError(
-            f"{PASSWORDS} holds no JSON object of users and passwords: mend it, or remove it and new ones are made"
-        ) from None
-    if passwords.items() - found.items():
-        _write_private(PASSWORDS, {**found, **passwords})
-    return passwords
-
-
-def ui_users() -> dict[str, str]:
-    """Return the role of each user of the UI. Raises SettingError for a UI_USERS that can't be read or has no admin."""
-    pairs = [user.partition(":") for user in settings.UI_USERS]
-    users = {name: role for name, _, role in pairs}
-    if "admin" not in users.values() or len(users) < len(pairs) or "" in users or not set(users.values()) <= {*_ROLES}:
-        raise SettingError(
-            f"UI_USERS: {','.join(settings.UI_USERS)!r} is no list of users such as ann:admin,bob:viewer: each with a "
-            f"name of its own and one of the roles {', '.join(_ROLES)}, and at least one an admin"
-        )
-    return users
-
-
-def _write_private(path: Path, content: dict[str, str]) -> None:
-    """Write a JSON file that only its owner can read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.unlink(missing_ok=True)  # it would keep the rights that it has
-    unfinished.touch(mode=0o600)
-    unfinished.write_text(json.dumps(content), encoding="utf-8")
-    unfinished.rename(path)
+    """Return the passwords of the UI's users by name, kept in PASSWORDS. A new user gets one. Raises SettingError."""
+    return ensure_passwords(PASSWORDS)
 
 
 def migrate() -> None:

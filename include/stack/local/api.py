@@ -12,6 +12,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from include import settings
 from include.errors import FinalError
 from include.stack.local import airflow
+from include.stack.logins import ui_users
 
 _NO_ANSWER = (httpx.HTTPError, ValueError, KeyError)  # no connection, no JSON, or JSON without a token
 
@@ -105,7 +106,7 @@ class Api:
 
     def _log_in(self) -> None:
         if settings.UI_LOGIN:
-            admin = next(name for name, role in airflow.ui_users().items() if role == "admin")
+            admin = next(name for name, role in ui_users().items() if role == "admin")
             login = {"username": admin, "password": airflow.ui_passwords()[admin]}
             answer = self._client.post("/auth/token", json=login)
             if answer.status_code == httpx.codes.UNAUTHORIZED:

@@ -28,6 +28,7 @@ from include.stack import DEMO_MADE, demo_package
 from include.stack.local import airflow
 from include.stack.local.api import Api, wait_for
 from include.stack.local.postgres import PostgresServer, port_is_free
+from include.stack.logins import ui_users
 from include.transform import make_manifest
 
 # Small beside Airflow itself, and enough for the demo and for real files.
@@ -253,7 +254,7 @@ def ui() -> str:
     place = f"UI on {airflow.UI_URL}"
     if not settings.UI_LOGIN:
         return place
-    return f"{place}; the passwords of its users ({', '.join(airflow.ui_users())}) are in {airflow.PASSWORDS}"
+    return f"{place}; the passwords of its users ({', '.join(ui_users())}) are in {airflow.PASSWORDS}"
 
 
 def require_free_port(port: int, variable: str, what: str, address: str = "127.0.0.1") -> None:

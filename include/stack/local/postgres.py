@@ -26,6 +26,7 @@ import psutil
 from include import settings
 from include.errors import FinalError
 from include.postgres import Role, ensure_role, session
+from include.stack.private import write_private
 
 SUPERUSER = "superuser"
 _FOLDER_OF_MAJOR = {16: "pginstall", 18: "pginstall18"}
@@ -164,9 +165,7 @@ class PostgresServer:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
         password_file = self.folder / "superuser"
-        password_file.unlink(missing_ok=True)
-        password_file.touch(mode=0o600)
-        password_file.write_text(self.superuser_password, encoding="utf-8")
+        write_private(password_file, self.superuser_password)
         self._give_to_server_user(self.folder, password_file, unfinished)
         done = self._run(
             "initdb",

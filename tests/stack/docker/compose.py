@@ -7,7 +7,9 @@ variables and merges files by the rules of the Compose specification; this cover
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import shlex
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,14 @@ def astro_cli() -> Model:
         "volumes": {"postgres_data": {}, "airflow_logs": {}},
         "networks": {"airflow": {}},
     }
+
+
+def image_environment() -> dict[str, str]:
+    """Return the variables that the image sets, which those of a compose file and of .env win over."""
+    lines = [line for line in (settings.PROJECT / "Dockerfile").read_text().splitlines(True) if line[:1] != "#"]
+    instructions = "".join(lines).replace("\\\n", "").splitlines()
+    pairs = [pair for line in instructions if line.startswith("ENV ") for pair in shlex.split(line)[1:]]
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def fill_in(node: Any, variables: Mapping[str, str]) -> Any:
@@ -153,3 +163,12 @@ def pinned(path: Path) -> dict[str, str]:
     """Return the name==version lines of a requirements file, names in lower case and without extras."""
     lines = (re.match(r"([\w.-]+)(?:\[.*\])?==([\w.]+)", line) for line in path.read_text().splitlines())
     return {line[1].lower(): line[2] for line in lines if line}
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """Return what condition() returns once that is true; the test fails after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds:.0f} s"
+        time.sleep(2)
+    return found

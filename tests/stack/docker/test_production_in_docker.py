@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from include import settings
 from include.stack.local.postgres import free_port
 from tests.docs.test_production import commands
-from tests.stack.docker.compose import AIRFLOW, AIRFLOW_HOME
+from tests.project import copy_project
+from tests.stack.docker.compose import AIRFLOW, AIRFLOW_HOME, wait_for
 
 
 def _docker(*arguments: str) -> bool:
@@ -111,8 +111,8 @@ class Server:
         except OSError:
             return 0, {}
 
-    def log_in(self, password: str) -> int:
-        status, answer = self.ask("POST", "/auth/token", {"username": "admin", "password": password})
+    def log_in(self, password: str, user: str = "admin") -> int:
+        status, answer = self.ask("POST", "/auth/token", {"username": user, "password": password})
         self.token = answer.get("access_token", "")
         return status
 
@@ -136,23 +136,10 @@ class Server:
         return all(health.get(part, {}).get("status") == "healthy" for part in parts)
 
 
-def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come within {seconds:.0f} s"
-        time.sleep(2)
-    return found
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server") / "project"
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    files = subprocess.run(listed, cwd=settings.PROJECT, capture_output=True, text=True, check=True)
-    for name in filter(None, files.stdout.split("\0")):
-        if (settings.PROJECT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(settings.PROJECT / name, folder / name)
+    copy_project(folder)
     for name, text in MODELS.items():
         path = folder / "dbt" / "models" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -166,6 +153,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "AIRFLOW_CONN_TARGET_DB": "postgresql://postgres:secret@target/shop",
         "AIRFLOW__API__INSTANCE_NAME": "Shop",
         "TRANSFER_TABLES": "shop.*",
+        "UI_USERS": "admin:admin,ann:viewer",
     }
     (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
     server = Server(folder, port)
@@ -194,9 +182,19 @@ def test_ui_lets_nobody_in_without_the_password_that_was_made(server: Server, pa
     assert (status, failed.get("dag_runs")) == (200, [])
 
 
+def test_second_user_has_a_password_and_the_rights_of_her_role(server: Server) -> None:
+    dag = "/api/v2/dags/warehouse"
+    assert server.log_in(json.loads(server.keys()["passwords.json"])["ann"], "ann") == 201
+    assert server.ask("GET", "/api/v2/dags")[0] == 200
+    assert server.ask("POST", f"{dag}/dagRuns", {"logical_date": None})[0] == 403
+
+
 def test_no_secret_is_in_a_log_or_an_environment(server: Server) -> None:
     shown = server.compose("logs", "--no-color") + "".join(server.inside(name, "env") for name in AIRFLOW)
-    secrets = [json.loads(text)["admin"] if name == "passwords.json" else text for name, text in server.keys().items()]
+    keys = server.keys()
+    passwords = json.loads(keys.pop("passwords.json"))
+    assert passwords.keys() == {"admin", "ann"}
+    secrets = [*keys.values(), *passwords.values()]
     assert [secret[:4] for secret in secrets if secret in shown] == []
 
 

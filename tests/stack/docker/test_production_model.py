@@ -8,7 +8,7 @@ import pytest
 from airflow.configuration import conf
 
 from include import settings
-from include.stack.docker.keys import LOGIN, ensure_keys
+from include.stack.docker.keys import PASSWORDS, ensure_keys
 from tests.stack.docker.compose import AIRFLOW, AIRFLOW_HOME, PRODUCTION, mount, production, published
 
 MODEL = production()
@@ -44,8 +44,22 @@ def test_ui_asks_for_a_login() -> None:
     for name in AIRFLOW:
         environment = SERVICES[name]["environment"]
         assert environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] == "False"
-        assert environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] == f"{LOGIN}:admin"
-        assert environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] == f"{KEYS}/passwords.json"
+        assert environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] == f"{KEYS}/{PASSWORDS}"
+
+
+@pytest.mark.parametrize(
+    ("given", "users"),
+    [
+        ({}, "admin:admin"),
+        ({"UI_USERS": "ann:admin,bob:op"}, "ann:admin,bob:op"),
+        ({"UI_USERS": "x:op", "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "eve:admin"}, "eve:admin"),
+    ],
+)
+def test_passwords_are_made_for_the_users_that_airflow_knows(given: dict[str, str], users: str) -> None:
+    """Airflow would make a missing one itself, and print it to its log."""
+    services = production(given)["services"]
+    assert {services[name]["environment"]["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] for name in AIRFLOW} == {users}
+    assert services["keys"]["environment"] == {"UI_USERS": users}
 
 
 @pytest.mark.parametrize("name", ["AIRFLOW_CONN_SOURCE_DB", "AIRFLOW_CONN_TARGET_DB"])
@@ -71,8 +85,9 @@ def test_every_key_is_read_from_a_file_that_is_made(tmp_path_factory: pytest.Tem
     assert used == {"postgres_password"} <= made
 
 
-def test_airflow_knows_every_option_that_the_page_and_the_file_name() -> None:
-    text = (settings.PROJECT / "docs" / "production.md").read_text(encoding="utf-8") + PRODUCTION.read_text()
+def test_airflow_knows_every_option_that_the_page_and_the_files_name() -> None:
+    files = [settings.PROJECT / "docs" / "production.md", settings.PROJECT / "Dockerfile", PRODUCTION]
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
     variables = re.findall(r"AIRFLOW__[A-Z_]+[A-Z]", text)
     named = {tuple(name.removesuffix("_CMD").lower().split("__")[1:]) for name in variables}
     options = {(section, key) for section, said in conf.configuration_description.items() for key in said["options"]}

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,17 @@ import yaml
 from include import settings
 from include.stack.docker.setup import HOSTS
 from include.stack.local import airflow, lifecycle
-from tests.stack.docker.compose import AIRFLOW, CONFIG, PRODUCTION, astro_cli, merged, pinned, production
+from tests.stack.docker.compose import (
+    AIRFLOW,
+    CONFIG,
+    PRODUCTION,
+    Model,
+    astro_cli,
+    image_environment,
+    merged,
+    pinned,
+    production,
+)
 
 PROJECT = settings.PROJECT
 SERVICES = merged()["services"]
@@ -78,7 +88,7 @@ def test_airflow_has_the_same_settings_with_docker_and_without() -> None:
             if name.startswith("AIRFLOW__") and name not in of_the_cli and not own.search(name)
         }
 
-    of_the_image = dict(re.findall(r"(AIRFLOW__\w+)=(\S+)", DOCKERFILE))
+    of_the_image = image_environment()
     in_docker = choices(of_the_image | SERVICES["scheduler"]["environment"])
     assert (
         in_docker.pop("AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION") == "False"
@@ -88,6 +98,37 @@ def test_airflow_has_the_same_settings_with_docker_and_without() -> None:
         on_a_server = choices(of_the_image | production()["services"][name]["environment"])
         assert on_a_server.pop("AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION") == "False"
         assert on_a_server == in_docker, name
+
+
+def test_settings_of_env_win_over_those_of_the_image() -> None:
+    """What a compose file sets under `environment` wins over .env, which it gets as an env_file."""
+    of_the_image = {name for name in image_environment() if name.startswith("AIRFLOW__")}
+    of_the_cli = astro_cli()["services"]["scheduler"]["environment"].keys()
+    assert len(of_the_image) >= 10
+    for name in AIRFLOW:
+        assert not of_the_image & (SERVICES[name]["environment"].keys() - of_the_cli), name
+        assert not of_the_image & production()["services"][name]["environment"].keys(), name
+
+
+@pytest.mark.parametrize("name", ["API__BASE_URL", "CORE__DAGS_ARE_PAUSED_AT_CREATION", "CORE__PARALLELISM"])
+def test_settings_of_the_compose_files_are_those_of_env_where_it_has_them(name: str) -> None:
+    variable = f"AIRFLOW__{name}"
+    for model in (merged({variable: "theirs"}), production({variable: "theirs"})):
+        assert {model["services"][each]["environment"][variable] for each in AIRFLOW} == {"theirs"}
+
+
+@pytest.mark.parametrize(("page", "start"), [("docs/astro.md", merged), ("docs/production.md", production)])
+def test_page_names_every_setting_of_airflow_that_env_cannot_change(
+    page: str, start: Callable[[Mapping[str, str]], Model]
+) -> None:
+    names = start({})["services"]["scheduler"]["environment"]
+    model = start(dict.fromkeys((name for name in names if name.startswith("AIRFLOW__")), "theirs"))
+    for service in AIRFLOW:
+        environment = model["services"][service]["environment"]
+        fixed = {name for name in environment if name.startswith("AIRFLOW__") and environment[name] != "theirs"}
+        fixed = {name for name in fixed if not name.endswith("_CMD")}  # counts where the variable without it is unset
+        text = (PROJECT / page).read_text(encoding="utf-8")
+        assert fixed and fixed <= set(re.findall(r"`(AIRFLOW__\w+)`", text)), page
 
 
 def test_the_images_airflow_is_the_pinned_one() -> None:

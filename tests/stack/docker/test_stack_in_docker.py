@@ -6,8 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ import pytest
 
 from include import settings
 from include.stack.local.postgres import free_port
+from tests.project import copy_project
+from tests.stack.docker.compose import wait_for
 
 pytestmark = [
     pytest.mark.containers,
@@ -70,10 +71,7 @@ class Stack:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("clone") / "warehouse"
-    files = subprocess.run(["git", "ls-files"], cwd=settings.PROJECT, capture_output=True, text=True, check=True)
-    for name in files.stdout.splitlines():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(settings.PROJECT / name, folder / name)
+    copy_project(folder)
     variables = ("AIRFLOW_UI_PORT", "AIRFLOW_DB_PORT", "SOURCE_DB_PORT", "TARGET_DB_PORT", "PGADMIN_PORT")
     stack = Stack(folder, {name: free_port() for name in variables})
     (folder / ".env").write_text("".join(f"{name}={port}\n" for name, port in stack.ports.items()))
@@ -84,14 +82,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
     finally:
         subprocess.run(["astro", "dev", "kill"], cwd=folder, capture_output=True, check=False)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come within {seconds:.0f} s"
-        time.sleep(2)
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from include import settings
-from tests.stack.docker.compose import AIRFLOW_HOME, pinned, production
+from tests.stack.docker.compose import AIRFLOW_HOME, image_environment, pinned, production
 
 VALUES: dict[str, Any] = yaml.safe_load((settings.PROJECT / "include/stack/kubernetes/values.yaml").read_text())
 PAGE = (settings.PROJECT / "docs" / "production.md").read_text(encoding="utf-8")
@@ -24,11 +24,10 @@ def test_airflow_is_set_as_on_a_server() -> None:
         name: ON_A_SERVER[name] for name in environment if "AIRFLOW__" in name
     }
     assert ON_A_SERVER["AIRFLOW__CORE__EXECUTOR"] == VALUES["executor"]
-    of_a_server_alone = re.compile(
-        r"_CMD$|__API__|SIMPLE_AUTH|LOAD_EXAMPLES|EXECUTOR|EXECUTION_API|DOCS|REFRESH_INTERVAL"
-    )
+    of_a_server_alone = re.compile(r"_CMD$|__API__|SIMPLE_AUTH|EXECUTOR|EXECUTION_API|DOCS")
     expected = {name for name in ON_A_SERVER if "AIRFLOW__" in name and not of_a_server_alone.search(name)}
     assert expected == {name for name in environment if "AIRFLOW__" in name}
+    assert not image_environment().keys() & environment.keys(), "the pods run the image, which has these"
     assert {"LANDING_ROOT", "ARCHIVE_ROOT"} <= environment.keys()
     assert VALUES["airflowHome"] == AIRFLOW_HOME
     constraints = pinned(settings.PROJECT / "include/stack/local/constraints.txt")
@@ -56,3 +55,11 @@ def test_page_makes_every_secret_that_the_values_name() -> None:
 def test_nobody_gets_in_with_the_charts_password() -> None:
     assert VALUES["createUserJob"]["enabled"] is False
     assert VALUES["postgresql"]["enabled"] is False
+
+
+def test_history_is_kept_as_long_as_elsewhere() -> None:
+    kept = VALUES["databaseCleanup"]
+    assert kept["enabled"] and kept["retentionDays"] == settings.HISTORY_DAYS
+    assert re.findall(r"older than (\d+) days", PAGE) == [str(settings.HISTORY_DAYS)]
+    example = (settings.PROJECT / ".env.example").read_text(encoding="utf-8")
+    assert re.findall(r"^#HISTORY_DAYS=(.*)$", example, re.M) == [str(settings.HISTORY_DAYS)]

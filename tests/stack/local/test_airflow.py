@@ -13,7 +13,6 @@ import psutil
 import pytest
 
 from include import settings
-from include.errors import SettingError
 from include.stack.local import airflow, lifecycle
 
 MAIL = "AIRFLOW__SMTP__SMTP_HOST"
@@ -122,37 +121,10 @@ def mode(path: Path) -> int:
 
 
 def test_keys_are_made_once_and_are_their_owners_alone(home: Path) -> None:
-    (home / "keys.unfinished").touch(mode=0o644)  # as a start leaves it that was killed
+    (home / "keys.json.unfinished").touch(mode=0o644)  # as a start leaves it that was killed
     keys = airflow._secret_keys()
     assert mode(home / "keys.json") == 0o600
     assert airflow._secret_keys() == keys and len(set(keys.values())) == 3
-
-
-def test_passwords_are_made_once_for_each_user_and_are_their_owners_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "UI_USERS", ["ann:admin"])
-    first = airflow.ui_passwords()
-    assert mode(airflow.PASSWORDS) == 0o600
-    monkeypatch.setattr(settings, "UI_USERS", ["ann:admin", "bob:viewer"])
-    both = airflow.ui_passwords()
-    assert both["ann"] == first["ann"] != both["bob"] and min(map(len, both.values())) >= 16
-    assert json.loads(airflow.PASSWORDS.read_text()) == both and mode(airflow.PASSWORDS) == 0o600
-    monkeypatch.setattr(settings, "UI_USERS", ["bob:admin"])
-    assert airflow.ui_passwords() == {"bob": both["bob"]}
-    assert json.loads(airflow.PASSWORDS.read_text()) == both, "a user who comes back has the old password"
-
-
-@pytest.mark.parametrize("text", ["[1]", "{", '"x"'])
-def test_spoilt_file_of_passwords_is_named(text: str) -> None:
-    airflow.PASSWORDS.write_text(text)
-    with pytest.raises(SettingError, match=r"ui_passwords\.json holds no JSON object"):
-        airflow.ui_passwords()
-
-
-@pytest.mark.parametrize("users", ["ann", "ann:boss", ":admin", "ann:viewer,ann:admin", "ann:viewer", "ann:admin:team"])
-def test_wrong_users_are_named(monkeypatch: pytest.MonkeyPatch, users: str) -> None:
-    monkeypatch.setattr(settings, "UI_USERS", users.split(","))
-    with pytest.raises(SettingError, match=r"UI_USERS: .* at least one an admin"):
-        airflow.ui_users()
 
 
 def test_tokens_end_with_a_change_of_logins(monkeypatch: pytest.MonkeyPatch) -> None:

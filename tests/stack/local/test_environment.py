@@ -6,26 +6,20 @@ import base64
 import hashlib
 import os
 import shutil
-import ssl
 import subprocess
 import sys
 import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from include import settings
+from tests.tls import Authority
 
 LOCAL = settings.PROJECT / "include" / "stack" / "local"
 UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}") or ""
@@ -42,27 +36,6 @@ class Index:
     url: str
     authority: Path
     asked: list[str]
-
-
-def certificate(
-    name: str, key: ec.EllipticCurvePrivateKey, issuer: str, issuer_key: ec.EllipticCurvePrivateKey
-) -> x509.Certificate:
-    now = datetime.now(UTC)
-    is_authority = name == issuer
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-    )
-    return made.sign(issuer_key, hashes.SHA256())
 
 
 def write_wheel(path: Path) -> None:
@@ -83,15 +56,7 @@ def write_wheel(path: Path) -> None:
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     folder = tmp_path_factory.mktemp("index")
-    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
-    authority = certificate("the authority of a test", keys[0], "the authority of a test", keys[0])
-    server = certificate("127.0.0.1", keys[1], "the authority of a test", keys[0])
-    pem = serialization.Encoding.PEM
-    (folder / "authority.pem").write_bytes(authority.public_bytes(pem))
-    (folder / "server.pem").write_bytes(
-        server.public_bytes(pem)
-        + keys[1].private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    authority = Authority(folder, "the authority of a test")
     files = folder / "files" / "simple" / "tiny"
     files.mkdir(parents=True)
     write_wheel(files / "tiny-1-py3-none-any.whl")
@@ -102,14 +67,13 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
         def log_message(self, *words: object) -> None:
             asked.append(self.path)
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
+    context = authority.issue("127.0.0.1")
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder / "files")) as served:
         served.socket = context.wrap_socket(served.socket, server_side=True, do_handshake_on_connect=False)
         served.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that refuses the certificate
         thread = threading.Thread(target=served.serve_forever)
         thread.start()
-        yield Index(f"https://127.0.0.1:{served.server_port}/simple", folder / "authority.pem", asked)
+        yield Index(f"https://127.0.0.1:{served.server_port}/simple", authority.file, asked)
         served.shutdown()
         thread.join()
 

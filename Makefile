@@ -42,7 +42,7 @@ docs: env ## make the dbt docs, serve them and say where: on DBT_DOCS_PORT
 test: ## linters and every test, the end-to-end one included
 	@$(ENVIRONMENT) tests/requirements.txt
 	@$(MAKE) --no-print-directory lint
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile
 
 astro-ports: ## give the Astro CLI the ports of .env that it reads from .astro/config.yaml alone
 	@python3 -c 'from include import settings; print(settings.UI_PORT, settings.AIRFLOW_DB.port)' | { read ui database && \

@@ -57,6 +57,14 @@ def target_uri(target_server: PostgresServer) -> Iterator[str]:
     yield from _make_database(target_server)
 
 
+@pytest.fixture(scope="session")
+def manifest() -> None:
+    """The dbt manifest that the warehouse DAG is rendered from, as a fresh clone makes it."""
+    from include.transform import make_manifest
+
+    make_manifest()
+
+
 def _run_server(folder: Path) -> Iterator[PostgresServer]:
     server = PostgresServer(folder, free_port(), options=FAST)
     server.start()

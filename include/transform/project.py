@@ -7,6 +7,7 @@ of one of its targets (see `include.transform.targets`).
 from __future__ import annotations
 
 import difflib
+import fcntl
 import json
 import os
 import re
@@ -123,17 +124,25 @@ def project_variables() -> dict[str, str]:
 def make_manifest() -> None:
     """Have dbt write the manifest that the warehouse DAG is rendered from, if it is stale. Raises DbtError.
 
-    A reader finds the old manifest or the new one, never half of one.
+    A reader finds the old manifest or the new one, never half of one. Of two calls at once the second waits for the
+    first, and finds its work done.
     """
     if not manifest_is_stale():
         return
     try:
         PARSED.mkdir(parents=True, exist_ok=True)
+        with (PARSED / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if manifest_is_stale():
+                _parse()
     except OSError as error:
         raise DbtError(
             f"{PARSED}: dbt's manifest can't be written there ({error.strerror}): make the folder writable, or name "
             "another file with DBT_MANIFEST=<file>"
         ) from None
+
+
+def _parse() -> None:
     began = time.time()
     variables = profile_variables(settings.connection_uri("target_db")) | target_variables()
     done = subprocess.run(

@@ -16,14 +16,6 @@ from include.contracts import read_contracts
 FILES = sorted((settings.PROJECT / "dags").glob("*.py"))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def manifest() -> None:
-    """The dbt manifest that the warehouse DAG is rendered from, as a fresh clone makes it."""
-    from include.transform import make_manifest
-
-    make_manifest()
-
-
 @pytest.fixture(scope="session")
 def dagbag(manifest: None) -> DagBag:
     return DagBag(str(settings.PROJECT / "dags"))
@@ -71,7 +63,7 @@ def test_every_model_is_a_task_and_the_first_ones_start_in_the_triggerer(dagbag:
     assert all(tasks[model].retries >= 1 for model in models)
 
 
-def test_parsing_reads_no_database() -> None:
+def test_parsing_reads_no_database(manifest: None) -> None:
     """The DAG files parse in an environment where every connection leads nowhere."""
     nowhere = "postgresql://nobody:nothing@127.0.0.1:1/none"
     code = (

@@ -24,7 +24,7 @@ def test_imported_name_is_there(module: str, name: str) -> None:
     assert hasattr(importlib.import_module(module), name), f"this Cosmos has no {module}.{name}"
 
 
-def test_attributes_of_operators_are_there() -> None:
+def test_attributes_of_operators_are_there(manifest: None) -> None:
     if not any((settings.DBT_PROJECT / "models").rglob("*.sql")):
         pytest.skip("the project has no model yet, so Cosmos makes no task for one")
     from airflow.sdk import DAG

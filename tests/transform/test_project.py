@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
@@ -68,3 +69,11 @@ def test_taken_port_of_the_docs_is_named_with_its_variable(capsys: pytest.Captur
 
 def test_dbt_by_hand_does_not_write_what_the_dag_is_rendered_from() -> None:
     assert settings.DBT_MANIFEST.parent != settings.DBT_PROJECT / "target"
+
+
+def test_manifest_is_made_once_by_two_that_need_it_at_once(tmp_path: Path) -> None:
+    environment = {**os.environ, "DBT_MANIFEST": str(tmp_path / "manifest.json")}
+    command = [sys.executable, "-c", "from include.transform import make_manifest; make_manifest()"]
+    both = [subprocess.Popen(command, cwd=settings.PROJECT, env=environment, stderr=subprocess.PIPE) for _ in range(2)]
+    assert [(process.communicate()[1], process.returncode) for process in both] == [(b"", 0), (b"", 0)]
+    assert (tmp_path / "parsed" / "dbt.log").read_text().count("Running with dbt") == 1

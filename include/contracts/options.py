@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard, SchemaProperty, Server
 
+from include.contracts.landed import property_problems, server_problems
+
 _OF_CONTRACT = ("maxBadRows", "maxBadPercent", "maxRowBytes")
 _OF_SERVER = ("urlSetting", "maxBytes", "maxSeconds")
 _OF_PROPERTY = ("personal", "arrivesAs")
@@ -38,6 +40,7 @@ def unknown_options(document: OpenDataContractStandard, landing: Server | None) 
             yield f"slaProperties: {level.property}: has a schedule: landing follows that of frequency"
     is_csv = landing is not None and landing.format == "csv"
     if landing is not None:
+        yield from server_problems(landing)
         yield from _unknown("servers: customProperties", landing.customProperties, _OF_SERVER)
         if landing.encoding and not is_encoding(landing.encoding):
             yield f"servers: encoding: {landing.encoding!r} is none that Python knows: UTF-8, Windows-1252, UTF-16, ..."
@@ -75,6 +78,7 @@ def _of_property(prop: SchemaProperty, path: tuple[str, ...], *, is_landed: bool
             yield f"schema: {place}: arrivesAs: {custom.value!r} is none that is carried out: there is string"
     if is_landed:
         yield from _of_landed_property(prop, place, is_csv=is_csv)
+        yield from property_problems(prop, place, is_csv=is_csv)
     for inner in [*(prop.properties or []), *([prop.items] if prop.items else [])]:
         yield from _of_property(inner, (*path, inner.name or "item"), is_landed=is_landed, is_csv=is_csv)
 

@@ -44,7 +44,6 @@ from include.contracts.names import (
     fold,
 )
 from include.contracts.options import unknown_options
-from include.contracts.types import LANDED_TYPES, LANDED_TYPES_SPELLED
 
 
 def read_all(folder: Path | None = None, *, with_demo: bool | None = None) -> Contracts:
@@ -151,7 +150,7 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
     table = tables[0]
     landing = next((s for s in document.servers or [] if s.server == "landing"), None)
     properties = tuple(table.properties or ())
-    columns = tuple(_columns(properties, (), required=True, is_landed=landing is not None, file=file))
+    columns = tuple(_columns(properties, (), required=True, file=file))
     _check_names(columns, table.physicalName or "", is_landed=landing is not None, file=file)
     if landing is not None and landing.format not in ("json", "csv"):
         raise ContractError(f"{file}: servers: format: {landing.format!r} is neither json nor csv")
@@ -252,7 +251,7 @@ def _schema(document: OpenDataContractStandard, file: Path) -> str:
 
 
 def _columns(
-    properties: tuple[SchemaProperty, ...], above: tuple[str, ...], *, required: bool, is_landed: bool, file: Path
+    properties: tuple[SchemaProperty, ...], above: tuple[str, ...], *, required: bool, file: Path
 ) -> Iterator[Column]:
     for prop in properties:
         if not prop.name:
@@ -260,13 +259,8 @@ def _columns(
         source = (*above, prop.name)
         if prop.logicalType == "object" and not prop.physicalType:
             inner = required and bool(prop.required)
-            yield from _columns(tuple(prop.properties or ()), source, required=inner, is_landed=is_landed, file=file)
+            yield from _columns(tuple(prop.properties or ()), source, required=inner, file=file)
             continue
-        if is_landed and prop.physicalType and not LANDED_TYPES.fullmatch(prop.physicalType):
-            raise ContractError(
-                f"{file}: {'.'.join(source)}: physicalType {prop.physicalType!r} is none that landing writes:"
-                f" {LANDED_TYPES_SPELLED}"
-            )
         if not prop.physicalType:
             raise ContractError(f"{file}: {'.'.join(source)}: no physicalType, the Postgres type of its column")
         yield Column(

@@ -23,6 +23,22 @@ LANDED_TYPES_SPELLED = (
     "jsonb"
 )
 
+# Which of them hold every value of a logical type as it is, and nothing else. Whatever is not here would alter a value
+# (1.5 in a bigint) or let through what the logical type promises not to be there.
+_HELD_BY = {
+    "string": ("text", "varchar(n)", "uuid", "jsonb"),
+    "integer": ("smallint", "integer", "bigint", "numeric[(p,s)]", "jsonb"),
+    "number": ("numeric[(p,s)]", "double precision", "jsonb"),
+    "boolean": ("boolean", "jsonb"),
+    "date": ("date", "jsonb"),
+    "timestamp": ("timestamptz", "date", "jsonb"),  # a date where every time is a midnight in UTC
+    "object": ("jsonb",),
+    "array": ("jsonb",),
+}
+# Beyond these Postgres makes no column.
+_MAX_PRECISION = 1000
+_MAX_LENGTH = 10_485_760
+
 _SYNONYMS = {
     "int": "integer",
     "int2": "smallint",
@@ -68,6 +84,32 @@ _LOGICAL = {
     "jsonb": "object",
 }
 _LOGICAL_BY_CATEGORY = {"B": "boolean", "C": "object", "N": "number"}
+
+
+def contradiction(logical: str, physical: str | None) -> str | None:
+    """Return what is wrong with the two types of a property that is landed; None where nothing is.
+
+    An object without a physicalType is no column, and what is in a jsonb column needs none.
+    """
+    if logical not in _HELD_BY:
+        return f"logicalType {logical} is none that landing writes: {', '.join(_HELD_BY)}"
+    if physical is None:
+        return None
+    matched = LANDED_TYPES.fullmatch(physical)
+    if matched is None:
+        return f"physicalType {physical!r} is none that landing writes: {LANDED_TYPES_SPELLED}"
+    plain, numeric, precision, scale, varchar, length = matched.groups()
+    held = _HELD_BY[logical]
+    if (plain or (numeric and "numeric[(p,s)]") or (varchar and "varchar(n)")) not in held:
+        an = "an" if logical[0] in "aeio" else "a"
+        return (
+            f"physicalType {physical!r} does not hold {an} {logical} (its logicalType) exactly: {', '.join(held)} would"
+        )
+    if precision and not (1 <= int(precision) <= _MAX_PRECISION and int(scale) <= _MAX_PRECISION):
+        return f"physicalType {physical!r}: Postgres takes a precision from 1 to {_MAX_PRECISION} and no larger scale"
+    if length and not 1 <= int(length) <= _MAX_LENGTH:
+        return f"physicalType {physical!r}: Postgres takes a length from 1 to {_MAX_LENGTH}"
+    return None
 
 
 def is_same_type(written: str, catalog: str) -> bool:

@@ -98,13 +98,16 @@ _VARCHAR = """
         reject('range', $reason, $path)
 """
 _DOUBLE = """
-    $v = float($v)
     $bounds
-    $v = repr($v)
+    $v = repr(float($v))
 """
 _BOUND = """
     if not $value $operator $limit:
         reject('range', $reason, $path)
+"""
+_ENUM = """
+    if $value not in $allowed:
+        reject('value', 'is not one of the values that the contract lists', $path)
 """
 # A number with a digit from 1 to 9 in front is above 0 and has no leading zero. Most are, and only limits above 0 and
 # conversions of leading zeros and signs are left for the others.
@@ -233,16 +236,17 @@ class _Writer:
                 f"{self.contract.file}: {path}: physicalType {spec.physicalType!r} is none that landing writes: "
                 f"{LANDED_TYPES_SPELLED}"
             )
-        simple, numeric, precision, scale, _, length = matched.groups()
+        simple, numeric, _, _, varchar, _ = matched.groups()
         if numeric:
-            fits = [f"check_fits({v}, {precision}, {scale}, {path!r})"] if precision else []
-            return [*self._number(spec, v, path, []), *fits]
-        if length:
-            return _filled(_VARCHAR, v=v, length=length, reason=repr(f"is longer than {length}"), path=repr(path))
+            return [*self._number(spec, v, path, []), *_limits(spec, v, path)]
+        if varchar:
+            return _limits(spec, v, path)
         if simple in _INTEGERS:
             return self._integer(spec, v, path, _INTEGERS[simple])
         if simple == "double precision":
-            return _filled(_DOUBLE, v=v, bounds=self._bounds(spec, v, path))
+            return _filled(_DOUBLE, v=v, bounds=self._bounds(spec, f"Decimal({v})", path))
+        if simple == "jsonb" and spec.logicalType in ("integer", "number", "boolean"):
+            return self._json(spec, v, path)
         if simple == "jsonb":
             return _filled(_JSONB, v=v, conversion=self._json(spec, v, path), path=repr(path))
         return {
@@ -260,16 +264,21 @@ class _Writer:
             return _filled(_EXACT_NUMBER, v=v, path=repr(path))
         statements = [*self._bounds(spec, f"Decimal({v})", path), *conversion]
         options = spec.logicalTypeOptions or {}
-        if any(name in options and (name.endswith("aximum") or options[name] > 0) for name in BOUNDS):
+        if spec.enum or any(name in options and (name.endswith("aximum") or options[name] > 0) for name in BOUNDS):
             return statements
         return _filled(_ONLY_BELOW_ONE, v=v, statements=statements) if statements else []
 
     def _bounds(self, spec: SchemaProperty, value: str, path: str) -> list[str]:
         """Return the limits of a number that arrives as text. Those of other numbers are in the JSON schema."""
+        if not arrives_as_text(spec, self.is_csv):
+            return []
         options = spec.logicalTypeOptions or {}
         statements = []
+        if spec.enum:
+            allowed = ", ".join(f"Decimal({str(entry.value)!r})" for entry in spec.enum)
+            statements += _filled(_ENUM, value=value, allowed=f"({allowed},)", path=repr(path))
         for name, (operator, reason) in BOUNDS.items():
-            if name in options and arrives_as_text(spec, self.is_csv):
+            if name in options:
                 limit = options[name]
                 if not isinstance(limit, int | float):
                     raise ContractError(f"{self.contract.file}: {path}: {name}: {limit!r} is no number")
@@ -297,10 +306,13 @@ class _Writer:
             return self._json_object(spec.properties, v, path)
         if kind == "integer":
             return self._integer(spec, v, path, _INTEGERS.get(spec.physicalType or "", 2**63))
+        limits = _limits(spec, v, path)
         if kind == "number" and arrives_as_text(spec, self.is_csv):
-            return self._number(spec, v, path, [f"{v} = json_number({v})"])
+            return [*limits, *self._number(spec, v, path, [f"{v} = json_number({v})"])]
+        if kind == "boolean" and arrives_as_text(spec, self.is_csv):
+            return []  # true and false are written in JSON as they arrive
         check = {"date": "as_date", "timestamp": "as_timestamp"}.get(kind or "")
-        return [*([f"{check}({v}, {path!r})"] if check else []), f"{v} = json_text({v}, {path!r})"]
+        return [*limits, *([f"{check}({v}, {path!r})"] if check else []), f"{v} = json_text({v}, {path!r})"]
 
     def _json_object(self, properties: list[SchemaProperty], v: str, path: str) -> list[str]:
         """Return the statements that write an object, its keys in the contract's order.
@@ -379,6 +391,15 @@ class _Writer:
     def _variable(self) -> str:
         self.variables += 1
         return f"v{self.variables}"
+
+
+def _limits(spec: SchemaProperty, v: str, path: str) -> list[str]:
+    """Return the checks of the limits that a physicalType has in its name: a length, or a precision and a scale."""
+    matched = LANDED_TYPES.fullmatch(spec.physicalType or "")
+    if matched and matched[6]:
+        reason = repr(f"is longer than {matched[6]}")
+        return _filled(_VARCHAR, v=v, length=matched[6], reason=reason, path=repr(path))
+    return [f"check_fits({v}, {matched[3]}, {matched[4]}, {path!r})"] if matched and matched[3] else []
 
 
 def _filled(template: str, **parts: Any) -> list[str]:

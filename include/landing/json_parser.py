@@ -25,7 +25,11 @@ from include.readers import UnreadableRowError
 
 _DIGITS = bytes(ord("0") if chr(byte) in "0123456789." else ord(" ") for byte in range(256))
 _MANY_DIGITS = b"0" * 16
-_INEXACT = re.compile(rb"[0-9]{20}|(?=[0-9.]{17})[0-9]+\.[0-9]|[0-9]{16,}[eE]|[0-9][eE]-")
+# Numbers that may be no double and no 64-bit integer: of 20 digits, or below -2**63 (which begins with -922); with more
+# than 15 digits and a point or an exponent; with an exponent that may be smaller than those of a double.
+_INEXACT = re.compile(
+    rb"[0-9]{20}|-(?:9[3-9]|92[2-9])[0-9]{16}|(?=[0-9.]{17})[0-9]+\.[0-9]|[0-9]{16,}[eE]|[0-9][eE]-[0-9]{3}"
+)
 
 
 class JsonParser:

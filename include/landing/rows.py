@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ from include.landing.values import RejectedValueError, shown_key
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,12})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?$"
 _DECIMAL = r"^-?[0-9]{1,38}(\.[0-9]{1,38})?$"
-_INTEGER = r"^-?[0-9]{1,19}$"
+_INTEGER = r"^-?[0-9]{1,38}$"
 _BOOLEAN = "^(true|false)$"
 _UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _EMAIL = jsonschema_rs.EmailOptions(require_tld=True, allow_domain_literal=False, allow_display_text=False)
@@ -200,13 +201,23 @@ def _property_schema(spec: SchemaProperty, is_text: bool) -> dict[str, Any]:
         if kind == "string":
             schema |= {k: options[k] for k in ("minLength", "maxLength", "pattern", "format") if k in options}
             if spec.physicalType == "uuid":
-                schema["pattern"] = _UUID
+                schema |= {"allOf": [{"pattern": _UUID}]}  # beside a pattern of the contract's own
     else:
         schema = {"type": kind} | {k: options[k] for k in (*BOUNDS, "multipleOf") if k in options}
     if spec.enum:
-        schema["enum"] = [entry.value for entry in spec.enum]
+        schema |= _enum_schema(spec, is_text)
     if not spec.required:
         schema["type"] = [schema["type"], "null"]
         if "enum" in schema:
             schema["enum"] = [*schema["enum"], None]
     return schema
+
+
+def _enum_schema(spec: SchemaProperty, is_text: bool) -> dict[str, Any]:
+    """Return what the list of a property's values says of it. Numbers that arrive as text are for the encoder."""
+    values = [entry.value for entry in spec.enum or []]
+    if spec.logicalType == "boolean" and arrives_as_text(spec, is_text):
+        return {"enum": ["true" if value else "false" for value in values]}
+    if spec.logicalType in ("integer", "number") and arrives_as_text(spec, is_text):
+        return {}
+    return {"enum": [value.isoformat() if isinstance(value, date) else value for value in values]}

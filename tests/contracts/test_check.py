@@ -28,7 +28,7 @@ def test_the_contracts_of_this_project_are_in_order() -> None:
         ("id: toys.things", "id: toys.other", "id: is 'toys.other', which should be 'toys.things'"),
         ("description: Number.", "businessName: x", "schema: id: has no description"),
         ("primaryKey: true,", "", "no property has primaryKey"),
-        ("format: json", "format: parquet", "format: 'parquet' is neither json nor csv"),
+        ("format: csv", "format: parquet", "format: 'parquet' is neither json nor csv"),
         ("status: active", "status: [", "is no YAML"),
         (
             "name: label",
@@ -44,7 +44,7 @@ def test_the_contracts_of_this_project_are_in_order() -> None:
             "delimiter: '||'",
             r"servers: delimiter: '\|\|' can't be one: give one character",
         ),
-        ("toys/*/", "/toys/*/", "'/toys/./things.json' is no path below the landing root"),
+        ("toys/*/", "/toys/*/", "'/toys/./things.csv' is no path below the landing root"),
         ("toys/*/", "../toys/*/", "is no path below the landing root"),
         ("What it is called.", "TODO", "a TODO is left in schema.things.properties.label.description: write"),
         ("team: {name: toys}", "team: {name: 'TODO: who?'}", "a TODO is left in team.name: write"),
@@ -72,7 +72,7 @@ def test_check_says_what_is_wrong_with_a_contract(tmp_path: Path, old: str, new:
     )
     good = tmp_path / "contracts/toys/things.yaml"
     good.parent.mkdir(parents=True)
-    text = textwrap.dedent(scheduled).replace("FORMAT", "json")
+    text = textwrap.dedent(scheduled).replace("FORMAT", "csv")
     good.write_text(text)
     write(tmp_path / "contracts", tmp_path)
     assert check_contracts([landing_check], tmp_path / "contracts", tmp_path) == []

@@ -60,7 +60,7 @@ def draft(
     key = find_key(seen)
     for note in key.notes:
         report(note)
-    properties = _properties(list(seen.fields.values()), seen.rows if seen.is_whole else None, (), set())
+    properties = _properties(list(seen.fields.values()), seen.rows if seen.is_whole else None, (), set(), dataset)
     for position, name in enumerate(key.names, 1):
         keyed = next(each for each in properties if each["name"] == name)
         keyed |= {"primaryKey": True, "primaryKeyPosition": position}
@@ -157,13 +157,19 @@ def _pattern(sample: Path) -> str:
 
 
 def _properties(
-    fields: list[Field], whole: int | None, above: tuple[str, ...], taken: set[str]
+    fields: list[Field], whole: int | None, above: tuple[str, ...], taken: set[str], called: str
 ) -> list[dict[str, Any]]:
-    """Return the properties of an object. `whole` is how many objects there are, None where they were not all read."""
-    return [_property(field, whole, above, taken) for field in fields]
+    """Return the properties of an object. `whole` is how many objects there are, None where they were not all read.
+
+    `called` is what the object is called: the dataset, or the property that holds it.
+    """
+    about = (called, *(field.name for field in fields))
+    return [_property(field, whole, above, taken, about) for field in fields]
 
 
-def _property(field: Field, whole: int | None, above: tuple[str, ...], taken: set[str]) -> dict[str, Any]:
+def _property(
+    field: Field, whole: int | None, above: tuple[str, ...], taken: set[str], about: tuple[str, ...]
+) -> dict[str, Any]:
     try:
         kind = field.type()
     except ValueError as error:
@@ -183,15 +189,15 @@ def _property(field: Field, whole: int | None, above: tuple[str, ...], taken: se
         made["required"] = True
     inner = None if whole is None else field.objects
     if not is_column:
-        made["properties"] = _properties(list(field.fields.values()), inner, (*above, field.name), taken)
+        made["properties"] = _properties(list(field.fields.values()), inner, (*above, field.name), taken, field.name)
     elif field.items is not None and field.items.types == {dict} and field.items.fields:
         objects = None if whole is None else field.items.objects
-        properties = _properties(list(field.items.fields.values()), objects, (), set())
+        properties = _properties(list(field.items.fields.values()), objects, (), set(), field.name)
         made["items"] = {"name": "item", "logicalType": "object", "properties": properties}
     elif kind.is_email:
         made["logicalTypeOptions"] = {"format": "email"}
     custom = [{"property": "arrivesAs", "value": "string"}] if kind.arrives_as_text and not field.is_csv else []
-    personal = guess_personal(field.name, kind.logical)
+    personal = guess_personal(field.name, kind.logical, about) or ("email" if kind.is_email else None)
     if personal:
         made["classification"] = "personal"
         custom.append({"property": "personal", "value": personal})

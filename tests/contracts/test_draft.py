@@ -17,7 +17,6 @@ from include.contracts import ContractError, read_contract
 from include.contracts.check import check_file
 from include.contracts.draft import write_draft
 from include.contracts.names import MAX_NAME_BYTES
-from include.contracts.personal import guess_personal
 from include.contracts.sample import Sample
 from include.contracts.sample_key import find_key
 from tests.landing.conftest import Place
@@ -323,34 +322,6 @@ def test_sample_that_is_no_csv_is_one_sentence(tmp_path: Path, content: bytes, s
     with pytest.raises(ContractError, match=sentence):
         drafted(tmp_path, content)
     assert not (tmp_path / "contracts").exists()
-
-
-@pytest.mark.parametrize(
-    "name", ["capacity", "velocity", "electricity", "country_name", "screen_name", "product_category_name"]
-)
-def test_no_personal_value_is_guessed_from_a_part_of_a_word(name: str) -> None:
-    assert guess_personal(name, "string") is None
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("visitor_email", "email"),
-        ("eMail", "email"),
-        ("Phone Number", "phone"),
-        ("dateOfBirth", "birth_date"),
-        ("firstName", "first_name"),
-        ("last-name", "last_name"),
-        ("name", "full_name"),
-        ("customer_name", "full_name"),
-        ("invoice_address", "address"),
-        ("ZIP", "postcode"),
-        ("home_city", "city"),
-    ],
-)
-def test_personal_values_are_guessed_from_whole_words(name: str, kind: str) -> None:
-    assert guess_personal(name, "string") == kind
-    assert guess_personal(name, "integer") is None
 
 
 @pytest.mark.parametrize(("encoding", "given"), [("UTF-16", None), ("Windows-1252", "Windows-1252")])

@@ -6,22 +6,30 @@ import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from include import settings
 from include.contracts.check import check_file
-from include.contracts.model import DEFAULT_SCHEDULE, NO_KEY, ContractError, csv_delimiter
+from include.contracts.model import DEFAULT_SCHEDULE, NO_KEY, Contract, ContractError, csv_delimiter
 from include.contracts.names import DATASET_NAME, SOURCE_NAME, free_column
 from include.contracts.options import is_encoding
 from include.contracts.personal import guess_personal
+from include.contracts.read import read_contract
 from include.contracts.sample import Field
 from include.contracts.sample_file import read_sample
 from include.contracts.sample_key import find_key
 from include.storage import FileError
 
 Report = Callable[[str], None]
+
+
+class Draft(NamedTuple):
+    """The text of a contract, and whether its columns have names: a first row that looks like data may be none."""
+
+    text: str
+    has_names: bool
 
 
 def draft(
@@ -34,16 +42,18 @@ def draft(
     rows: int | None = None,
     encoding: str | None = None,
     report: Report = lambda _: None,
-) -> str:
-    """Return the text of a contract under which the sample's rows are valid.
+    progress: Report = lambda _: None,
+) -> Draft:
+    """Return a contract under which the sample's rows are valid.
 
     Names, types, nulls and the key are those of the whole sample, or of its first `rows`; `report` is given sentences
-    that say what was read, and how sure the key is. Raises ContractError for a sample that shows too little.
+    that say what was read, and how sure the key is, `progress` how many rows were read. Raises ContractError for a
+    sample that shows too little.
     """
     if encoding is not None and not is_encoding(encoding):
         raise ContractError(f"encoding: {encoding!r} is none that Python knows: UTF-8, Windows-1252, UTF-16, ...")
     delimiter = csv_delimiter(delimiter) if delimiter is not None else None
-    found = read_sample(sample, delimiter=delimiter, encoding=encoding, rows=rows, report=report)
+    found = read_sample(sample, delimiter=delimiter, encoding=encoding, rows=rows, progress=progress)
     seen = found.seen
     if not seen.rows:
         why = f" ({seen.left_out:,} lines or records are no rows; {seen.why_left_out})" if seen.left_out else ""
@@ -58,7 +68,7 @@ def draft(
             f" {seen.why_left_out}"
         )
     key = find_key(seen)
-    for note in key.notes:
+    for note in key.notes if not found.data_in_header else ["the draft names the key by values of that row"]:
         report(note)
     properties = _properties(list(seen.fields.values()), seen.rows if seen.is_whole else None, (), set(), dataset)
     for position, name in enumerate(key.names, 1):
@@ -99,7 +109,8 @@ def draft(
             }
         ],
     }
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+    return Draft(text, not found.data_in_header)
 
 
 def draft_head(source: str, dataset: str) -> dict[str, Any]:
@@ -117,8 +128,19 @@ def draft_head(source: str, dataset: str) -> dict[str, Any]:
     }
 
 
-def write_draft(name: str, sample: Path, *, folder: Path = settings.CONTRACTS, **options: Any) -> Path:
-    """Write the draft to its file and return the file's path. Raises ContractError where it exists already."""
+def write_draft(
+    name: str,
+    sample: Path,
+    *,
+    folder: Path = settings.CONTRACTS,
+    report: Report = lambda _: None,
+    preview: Callable[..., str] | None = None,
+    **options: Any,
+) -> Path:
+    """Write the draft to its file and return the file's path. Raises ContractError where it exists already.
+
+    `preview`, given the contract, the sample and how many rows of it, says what the sample would be under the draft.
+    """
     source, dot, dataset = name.partition(".")
     if not (dot and SOURCE_NAME.fullmatch(source) and DATASET_NAME.fullmatch(dataset)):
         raise ContractError(f"{name}: a dataset is called source.dataset, in small letters, digits, - and _")
@@ -126,26 +148,48 @@ def write_draft(name: str, sample: Path, *, folder: Path = settings.CONTRACTS, *
     if file.exists():
         raise ContractError(f"{file}: is there already; change it, or remove it first")
     try:
-        text = draft(source, dataset, sample, **options)
-        _check(text, source, dataset)
+        drafted = draft(source, dataset, sample, report=report, **options)
+        contract = _checked(drafted.text, source, dataset)
+        if preview is not None and drafted.has_names:
+            report(preview(contract, sample, rows=options.get("rows")))
+        elif preview is not None:
+            report("the rows are not shown, because nothing tells which values are personal")
     except (ContractError, FileError) as error:
         raise ContractError(f"{sample}: {error}") from None
     except OSError as error:
         raise ContractError(f"{sample}: can't be read ({error.strerror}): name a file of the dataset") from None
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
+    file.write_text(drafted.text, encoding="utf-8")
     return file
 
 
-def _check(text: str, source: str, dataset: str) -> None:
-    """Raise ContractError for a draft that `contract check` would refuse for more than TODOs and a missing key."""
+def _checked(text: str, source: str, dataset: str) -> Contract:
+    """Return the contract of a draft. Where it names no key, its first column is taken for one, to judge rows by it.
+
+    Raises ContractError for a draft that `contract check` would refuse for more than TODOs and a missing key.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, source, f"{dataset}.yaml")
         file.parent.mkdir()
         file.write_text(text, encoding="utf-8")
-        problems = [problem for problem in check_file(file) if NO_KEY not in problem]
+        problems = check_file(file)
+        others = [problem for problem in problems if NO_KEY not in problem]
+        if others:
+            raise ContractError("\n".join(problem.replace(f"{folder}/", "") for problem in others))
         if problems:
-            raise ContractError("\n".join(problem.replace(f"{folder}/", "") for problem in problems))
+            document = yaml.safe_load(text)
+            _first_column(document["schema"][0]["properties"])["primaryKey"] = True
+            file.write_text(yaml.safe_dump(document), encoding="utf-8")
+        return read_contract(file)
+
+
+def _first_column(properties: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the first property that is a column. A draft has one, or its sample showed no value at all."""
+    for each in properties:
+        found = each if "physicalType" in each else _first_column(each["properties"])
+        if found:
+            return found
+    return {}
 
 
 def _pattern(sample: Path) -> str:

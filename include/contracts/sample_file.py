@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +29,6 @@ from include.readers import (
 _BLOCK_ROWS = 5000
 _BLOCK_BYTES = 4 << 20  # of rows that are in memory at once
 _HEAD_BYTES = 1 << 18
-_PROGRESS_SECONDS = 5.0
 _SEPARATOR = re.compile(rb'\s*"?sep=[^"]{0,2}"?\s*', re.IGNORECASE)
 _SUFFIXES: dict[str, str | None] = {".csv": None, ".tsv": "\t", ".tab": "\t", ".psv": "|"}  # and the delimiter it names
 
@@ -54,9 +52,9 @@ class SampleFile:
 
 
 def read_sample(
-    file: Path, *, delimiter: str | None, encoding: str | None, rows: int | None, report: Report
+    file: Path, *, delimiter: str | None, encoding: str | None, rows: int | None, progress: Report
 ) -> SampleFile:
-    """Read a sample, or its first rows. `report` is told from time to time how far it is.
+    """Read a sample, or its first rows. `progress` is told from time to time how far it is.
 
     Without `encoding` it is what the first bytes tell; without `delimiter`, name and beginning of the file tell whether
     it is a CSV, and of what kind. Raises ContractError or FileError for a file that holds no rows that could land.
@@ -71,7 +69,7 @@ def read_sample(
         if delimiter is not None or _is_csv(suffix, head):
             found.seen = Sample(is_csv=True)
             _look_at_csv(found, head, delimiter, _SUFFIXES.get(suffix))
-        _read(found, _lines(found, _resumed(head, text)), rows, report)
+        _read(found, _lines(found, _resumed(head, text)), rows, progress)
     return found
 
 
@@ -114,8 +112,9 @@ def _look_at_csv(found: SampleFile, head: bytes, delimiter: str | None, named: s
     names = header_names(records[0]) if records else []
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        also = f"; {found.data_in_header}" if found.data_in_header else ""
-        raise ContractError(f"its header names the column {shown_key(twice)} twice: rename one of them{also}")
+        if found.data_in_header:
+            raise ContractError(found.data_in_header)
+        raise ContractError(f"its header names the column {shown_key(twice)} twice: rename one of them")
 
 
 def _wrong_encoding(found: SampleFile) -> ContractError:
@@ -129,9 +128,8 @@ def _lines(found: SampleFile, stream: Stream) -> Iterable[Line]:
     return json_rows(stream, MAX_ROW_BYTES, parser.loads, parser.loads_all)
 
 
-def _read(found: SampleFile, lines: Iterable[Line], rows: int | None, report: Report) -> None:
+def _read(found: SampleFile, lines: Iterable[Line], rows: int | None, progress: Report) -> None:
     seen, block, size, count = found.seen, [], 0, 0
-    told = time.monotonic()
     for number, raw, value, problem in lines:
         if count == rows:
             seen.is_whole = False
@@ -145,9 +143,7 @@ def _read(found: SampleFile, lines: Iterable[Line], rows: int | None, report: Re
         if len(block) == _BLOCK_ROWS or size > _BLOCK_BYTES:
             _add(seen, block)
             block, size = [], 0
-            if time.monotonic() - told > _PROGRESS_SECONDS:
-                told = time.monotonic()
-                report(f"read {seen.rows:,} rows so far")
+            progress(f"read {seen.rows:,} rows")
     _add(seen, block)
 
 

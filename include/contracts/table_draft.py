@@ -168,9 +168,7 @@ def draft_table(source: str, dataset: str, table: CatalogTable) -> str:
                 "physicalType": "view" if table.is_view else "table",
                 "logicalType": "object",
                 "description": table.comment or "TODO: what one row is.",
-                "properties": [
-                    _property(properties[column.name], column, (table.name, *names)) for column in table.columns
-                ],
+                "properties": [_property(properties[column.name], column, about) for column in table.columns],
             }
         ],
     }

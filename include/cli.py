@@ -33,7 +33,9 @@ def _add_contracts(commands: Commands) -> None:
     from include import landing
     from include.contracts.commands import add_commands
 
-    add_commands(commands, lambda source_uri: [partial(landing.check_contracts, source_uri=source_uri)])
+    add_commands(
+        commands, lambda source_uri: [partial(landing.check_contracts, source_uri=source_uri)], landing.preview
+    )
 
 
 def _add_transfer(commands: Commands) -> None:

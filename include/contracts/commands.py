@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,20 @@ from include.contracts.model import DEFAULT_SCHEDULE
 from include.contracts.read import read_all, read_contracts
 from include.contracts.table_check import check_tables
 from include.contracts.table_draft import write_table_drafts
+from include.report import Progress
+
+_SHORT = 2.0  # seconds; a sample that takes no longer needs no word of how far it is
+_LOG_EVERY = 10.0  # seconds between two lines of progress in a log
 
 
-def add_commands(commands: Commands, checks: Callable[[str | None], Sequence[StageCheck]]) -> None:
-    """Add `contract`. `checks` gives the stages' own checks, for the URI of a source_db or without one."""
+def add_commands(
+    commands: Commands, checks: Callable[[str | None], Sequence[StageCheck]], preview: Callable[..., str]
+) -> None:
+    """Add `contract`.
+
+    `checks` gives the stages' own checks, for the URI of a source_db or without one; `preview` is how landing says what
+    a sample would be under its draft.
+    """
     group = add_group(
         commands,
         "contract",
@@ -71,7 +82,7 @@ def add_commands(commands: Commands, checks: Callable[[str | None], Sequence[Sta
     new.add_argument("--encoding", help="of the sample, such as Windows-1252 (UTF-8, or UTF-16 by its first bytes)")
     new.add_argument("--rows", type=_row_count, help="read so many rows of the sample (all)")
     new.add_argument("--schedule", default=DEFAULT_SCHEDULE, help="cron schedule of landing, UTC (%(default)s)")
-    new.set_defaults(parser=new)
+    new.set_defaults(parser=new, preview=preview)
 
 
 def _contract_check(args: argparse.Namespace) -> int:
@@ -90,16 +101,25 @@ def _contract_new(args: argparse.Namespace) -> int:
         args.parser.error("give SOURCE.DATASET and a sample, or one --table or more")
     if args.tables:
         return _draft_tables(args.tables)
-    file = write_draft(
-        args.name,
-        args.sample,
-        folder=settings.CONTRACTS,
-        delimiter=args.delimiter,
-        schedule=args.schedule,
-        rows=args.rows,
-        encoding=args.encoding,
-        report=partial(print, file=sys.stderr),
-    )
+    began = time.monotonic()
+    with Progress(every=_LOG_EVERY) as progress:
+
+        def show(text: str) -> None:
+            if time.monotonic() - began > _SHORT:
+                progress.show(text)
+
+        file = write_draft(
+            args.name,
+            args.sample,
+            folder=settings.CONTRACTS,
+            delimiter=args.delimiter,
+            schedule=args.schedule,
+            rows=args.rows,
+            encoding=args.encoding,
+            report=partial(print, file=sys.stderr),
+            progress=show,
+            preview=partial(args.preview, progress=show),
+        )
     print(f"{file}: read it, replace each TODO and mark what is personal; then")
     _print_next_steps()
     return 0

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
 import re
 import tempfile
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import orjson
 import yaml
 
 from include import settings
 from include.contracts.check import check_file
-from include.contracts.model import DEFAULT_SCHEDULE, MAX_ROW_BYTES, NO_KEY, ContractError, csv_delimiter
+from include.contracts.model import DEFAULT_SCHEDULE, NO_KEY, Contract, ContractError, csv_delimiter
 from include.contracts.names import DATASET_NAME, SOURCE_NAME, free_column
 from include.contracts.options import is_encoding
 from include.contracts.personal import guess_personal
-from include.contracts.sample import Field, Sample, find_key
-from include.decoding import decoded
-from include.readers import header_names, json_rows, opened
-from include.storage import FileError, hash_of
-
-_BLOCK_ROWS = 5000
-_CSV_DELIMITERS = {".csv": None, ".tsv": "\t", ".tab": "\t", ".psv": "|"}  # None: guessed from the header
+from include.contracts.read import read_contract
+from include.contracts.sample import Field
+from include.contracts.sample_file import read_sample
+from include.contracts.sample_key import find_key
+from include.storage import FileError
 
 Report = Callable[[str], None]
+
+
+class Draft(NamedTuple):
+    """The text of a contract, and whether its columns have names: a first row that looks like data may be none."""
+
+    text: str
+    has_names: bool
 
 
 def draft(
@@ -42,39 +42,43 @@ def draft(
     rows: int | None = None,
     encoding: str | None = None,
     report: Report = lambda _: None,
-) -> str:
-    """Return the text of a contract under which the sample's rows are valid.
+    progress: Report = lambda _: None,
+) -> Draft:
+    """Return a contract under which the sample's rows are valid.
 
     Names, types, nulls and the key are those of the whole sample, or of its first `rows`; `report` is given sentences
-    that say what was read, and how sure the key is. Raises ContractError for a sample that shows too little.
+    that say what was read, and how sure the key is, `progress` how many rows were read. Raises ContractError for a
+    sample that shows too little.
     """
     if encoding is not None and not is_encoding(encoding):
         raise ContractError(f"encoding: {encoding!r} is none that Python knows: UTF-8, Windows-1252, UTF-16, ...")
-    encoding = encoding or _encoding(sample)
-    if delimiter is not None:
-        delimiter = csv_delimiter(delimiter)
-    is_csv = delimiter is not None or _is_csv(sample, encoding)
-    separator = ","
-    if is_csv:
-        suffix = Path(sample.name.lower().removesuffix(".gz")).suffix
-        separator = delimiter or _CSV_DELIMITERS.get(suffix) or _delimiter(sample, encoding)
-    seen = _read_csv(sample, encoding, separator, rows) if is_csv else _read_json(sample, encoding, rows)
+    delimiter = csv_delimiter(delimiter) if delimiter is not None else None
+    found = read_sample(sample, delimiter=delimiter, encoding=encoding, rows=rows, progress=progress)
+    seen = found.seen
     if not seen.rows:
-        raise ContractError("holds no row to draft a contract from: give a larger sample")
+        why = f" ({seen.left_out:,} lines or records are no rows; {seen.why_left_out})" if seen.left_out else ""
+        raise ContractError(f"holds no row to draft a contract from{why}: give a larger sample")
+    for note in found.notes:
+        report(note)
     how_much = "the whole sample" if seen.is_whole else "the first of the sample, so nothing is said to be required"
     report(f"read {seen.rows:,} rows, {how_much}")
     if seen.left_out:
-        report(f"left out {seen.left_out:,} lines or records that are no rows: landing would reject them")
+        report(
+            f"left out {seen.left_out:,} lines or records that are no rows: landing would reject them, the first is"
+            f" {seen.why_left_out}"
+        )
     key = find_key(seen)
-    for note in key.notes:
+    for note in key.notes if not found.data_in_header else ["the draft names the key by values of that row"]:
         report(note)
-    properties = _properties(list(seen.fields.values()), seen.rows if seen.is_whole else None, (), set())
+    properties = _properties(list(seen.fields.values()), seen.rows if seen.is_whole else None, (), set(), dataset)
     for position, name in enumerate(key.names, 1):
         keyed = next(each for each in properties if each["name"] == name)
         keyed |= {"primaryKey": True, "primaryKeyPosition": position}
     what = "TODO: what one row is."
     if not key.names:
         what += f" Give the properties that tell its rows apart a primaryKey: {key.notes[-1]}."
+    if found.data_in_header:
+        what += f" {found.data_in_header[0].upper()}{found.data_in_header[1:]}."
     document: dict[str, Any] = {
         **draft_head(source, dataset),
         "description": {"purpose": "TODO: what the rows are, and what for."},
@@ -83,9 +87,9 @@ def draft(
                 "server": "landing",
                 "type": "custom",
                 "path": f"{source}/{_pattern(sample)}",
-                "format": "csv" if is_csv else "json",
-                **({"delimiter": separator} if is_csv else {}),
-                "encoding": encoding,
+                "format": "csv" if found.is_csv else "json",
+                **({"delimiter": found.delimiter} if found.is_csv else {}),
+                "encoding": found.encoding,
             }
         ],
         "slaProperties": [
@@ -105,7 +109,8 @@ def draft(
             }
         ],
     }
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+    return Draft(text, not found.data_in_header)
 
 
 def draft_head(source: str, dataset: str) -> dict[str, Any]:
@@ -123,8 +128,19 @@ def draft_head(source: str, dataset: str) -> dict[str, Any]:
     }
 
 
-def write_draft(name: str, sample: Path, *, folder: Path = settings.CONTRACTS, **options: Any) -> Path:
-    """Write the draft to its file and return the file's path. Raises ContractError where it exists already."""
+def write_draft(
+    name: str,
+    sample: Path,
+    *,
+    folder: Path = settings.CONTRACTS,
+    report: Report = lambda _: None,
+    preview: Callable[..., str] | None = None,
+    **options: Any,
+) -> Path:
+    """Write the draft to its file and return the file's path. Raises ContractError where it exists already.
+
+    `preview`, given the contract, the sample and how many rows of it, says what the sample would be under the draft.
+    """
     source, dot, dataset = name.partition(".")
     if not (dot and SOURCE_NAME.fullmatch(source) and DATASET_NAME.fullmatch(dataset)):
         raise ContractError(f"{name}: a dataset is called source.dataset, in small letters, digits, - and _")
@@ -132,114 +148,72 @@ def write_draft(name: str, sample: Path, *, folder: Path = settings.CONTRACTS, *
     if file.exists():
         raise ContractError(f"{file}: is there already; change it, or remove it first")
     try:
-        text = draft(source, dataset, sample, **options)
-        _check(text, source, dataset)
+        drafted = draft(source, dataset, sample, report=report, **options)
+        contract = _checked(drafted.text, source, dataset)
+        if preview is not None and drafted.has_names:
+            report(preview(contract, sample, rows=options.get("rows")))
+        elif preview is not None:
+            report("the rows are not shown, because nothing tells which values are personal")
     except (ContractError, FileError) as error:
         raise ContractError(f"{sample}: {error}") from None
     except OSError as error:
         raise ContractError(f"{sample}: can't be read ({error.strerror}): name a file of the dataset") from None
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
+    file.write_text(drafted.text, encoding="utf-8")
     return file
 
 
-def _check(text: str, source: str, dataset: str) -> None:
-    """Raise ContractError for a draft that `contract check` would refuse for more than TODOs and a missing key."""
+def _checked(text: str, source: str, dataset: str) -> Contract:
+    """Return the contract of a draft. Where it names no key, its first column is taken for one, to judge rows by it.
+
+    Raises ContractError for a draft that `contract check` would refuse for more than TODOs and a missing key.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, source, f"{dataset}.yaml")
         file.parent.mkdir()
         file.write_text(text, encoding="utf-8")
-        problems = [problem for problem in check_file(file) if NO_KEY not in problem]
+        problems = check_file(file)
+        others = [problem for problem in problems if NO_KEY not in problem]
+        if others:
+            raise ContractError("\n".join(problem.replace(f"{folder}/", "") for problem in others))
         if problems:
-            raise ContractError("\n".join(problem.replace(f"{folder}/", "") for problem in problems))
+            document = yaml.safe_load(text)
+            _first_column(document["schema"][0]["properties"])["primaryKey"] = True
+            file.write_text(yaml.safe_dump(document), encoding="utf-8")
+        return read_contract(file)
 
 
-def _is_csv(sample: Path, encoding: str) -> bool:
-    """Return whether a sample is a CSV, by its name, or by how it begins where the name says nothing."""
-    suffix = Path(sample.name.lower().removesuffix(".gz")).suffix
-    if suffix in _CSV_DELIMITERS or suffix in (".json", ".jsonl", ".ndjson"):
-        return suffix in _CSV_DELIMITERS
-    return _first_line(sample, encoding).strip()[:1] not in ("{", "[", "")
-
-
-def _encoding(sample: Path) -> str:
-    """Return the encoding that the sample's first bytes tell: UTF-16 by its byte order mark, else UTF-8."""
-    with opened(sample, hash_of(sample), "UTF-16") as stream:
-        return "UTF-16" if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "UTF-8"
-
-
-def _first_line(sample: Path, encoding: str) -> str:
-    with opened(sample, hash_of(sample), encoding) as stream:
-        line: bytes = decoded(stream, encoding).readline(1 << 16)
-    return line.decode("utf-8", "replace")
+def _first_column(properties: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the first property that is a column. A draft has one, or its sample showed no value at all."""
+    for each in properties:
+        found = each if "physicalType" in each else _first_column(each["properties"])
+        if found:
+            return found
+    return {}
 
 
 def _pattern(sample: Path) -> str:
-    """Return the contract's path of files that are called like the sample. The path ends in .gz by itself."""
-    name = sample.name.removesuffix(".gz")
-    return re.sub(r"[\[\]*?]", "?", name)
+    """Return the contract's path of files that are called like the sample. The path ends in .gz by itself.
 
-
-def _delimiter(sample: Path, encoding: str) -> str:
-    """Return which delimiter stands most often in the header, outside its quotes."""
-    header = _first_line(sample, encoding)
-    return max(",;\t|", key=re.sub(r'"[^"]*"', "", header).count)
-
-
-def _read_csv(file: Path, encoding: str, delimiter: str, rows: int | None) -> Sample:
-    csv.field_size_limit(1 << 30)  # process-wide and 128 KiB by default
-    seen = Sample(is_csv=True)
-    with opened(file, hash_of(file), encoding) as stream:
-        text = io.TextIOWrapper(decoded(stream, encoding), encoding="utf-8", newline="\n")
-        reader = csv.reader(text, delimiter=delimiter)
-        try:
-            names = header_names(next((record for record in reader if record), []))
-            twice = [name for name in names if names.count(name) > 1]
-            if twice:
-                raise ContractError(f"its header names the column {twice[0]} twice: rename one of them")
-            records = (record for record in reader if record)
-            while block := list(islice(records, _left(rows, seen))):
-                valid = [record for record in block if len(record) == len(names)]
-                seen.left_out += len(block) - len(valid)
-                columns = zip(*valid, strict=True) if valid else ()
-                seen.add(
-                    {n: [v or None for v in column] for n, column in zip(names, columns, strict=False)}, len(valid)
-                )
-            seen.is_whole = next(records, None) is None
-        except csv.Error as error:
-            raise ContractError(f"line {reader.line_num}: {error}: end lines with a line feed") from None
-        except UnicodeDecodeError:
-            raise ContractError(f"is not {encoding}: give its --encoding, such as Windows-1252") from None
-        finally:
-            text.detach()
-    return seen
-
-
-def _read_json(file: Path, encoding: str, rows: int | None) -> Sample:
-    seen = Sample(is_csv=False)
-    with opened(file, hash_of(file), encoding) as stream:
-        values = (value for _, _, value, _ in json_rows(decoded(stream, encoding), MAX_ROW_BYTES, orjson.loads))
-        while block := list(islice(values, _left(rows, seen))):
-            valid = [value for value in block if isinstance(value, dict)]
-            seen.left_out += len(block) - len(valid)
-            names = dict.fromkeys(name for value in valid for name in value)
-            seen.add({name: [value.get(name) for value in valid] for name in names}, len(valid))
-        seen.is_whole = next(values, None) is None
-    return seen
-
-
-def _left(rows: int | None, seen: Sample) -> int:
-    return _BLOCK_ROWS if rows is None else min(_BLOCK_ROWS, rows - seen.rows - seen.left_out)
+    A * or ? of the name stands for itself too there, and [ for nothing else.
+    """
+    return re.sub(r"\*+", "*", sample.name.removesuffix(".gz"))
 
 
 def _properties(
-    fields: list[Field], whole: int | None, above: tuple[str, ...], taken: set[str]
+    fields: list[Field], whole: int | None, above: tuple[str, ...], taken: set[str], called: str
 ) -> list[dict[str, Any]]:
-    """Return the properties of an object. `whole` is how many objects there are, None where they were not all read."""
-    return [_property(field, whole, above, taken) for field in fields]
+    """Return the properties of an object. `whole` is how many objects there are, None where they were not all read.
+
+    `called` is what the object is called: the dataset, or the property that holds it.
+    """
+    about = (called, *(field.name for field in fields))
+    return [_property(field, whole, above, taken, about) for field in fields]
 
 
-def _property(field: Field, whole: int | None, above: tuple[str, ...], taken: set[str]) -> dict[str, Any]:
+def _property(
+    field: Field, whole: int | None, above: tuple[str, ...], taken: set[str], about: tuple[str, ...]
+) -> dict[str, Any]:
     try:
         kind = field.type()
     except ValueError as error:
@@ -259,15 +233,15 @@ def _property(field: Field, whole: int | None, above: tuple[str, ...], taken: se
         made["required"] = True
     inner = None if whole is None else field.objects
     if not is_column:
-        made["properties"] = _properties(list(field.fields.values()), inner, (*above, field.name), taken)
+        made["properties"] = _properties(list(field.fields.values()), inner, (*above, field.name), taken, field.name)
     elif field.items is not None and field.items.types == {dict} and field.items.fields:
         objects = None if whole is None else field.items.objects
-        properties = _properties(list(field.items.fields.values()), objects, (), set())
+        properties = _properties(list(field.items.fields.values()), objects, (), set(), field.name)
         made["items"] = {"name": "item", "logicalType": "object", "properties": properties}
     elif kind.is_email:
         made["logicalTypeOptions"] = {"format": "email"}
     custom = [{"property": "arrivesAs", "value": "string"}] if kind.arrives_as_text and not field.is_csv else []
-    personal = guess_personal(field.name, kind.logical)
+    personal = guess_personal(field.name, kind.logical, about) or ("email" if kind.is_email else None)
     if personal:
         made["classification"] = "personal"
         custom.append({"property": "personal", "value": personal})

@@ -1,7 +1,11 @@
 """What a sample of a dataset shows: its names, the types that fit every value, and what could be a key.
 
-The sample is read once, block by block. Of its values a `Field` keeps what was seen of them and one hash for each, by
-which a key is looked for, at most 16 million hashes of a sample.
+The sample is read once, block by block. Of its values a `Field` keeps what was seen of them and a code of 64 bits for
+each, by which `include.contracts.sample_key` looks for a key, at most 16 million codes of a sample.
+
+A code is Python's hash of the value written as text (SipHash, sys.hash_info). Values with different codes differ, so
+what is called unique is unique. Two values have one code by chance in less than one of 100,000 samples of that size; a
+hash of a number would not do, because that of -1 is that of -2.
 """
 
 from __future__ import annotations
@@ -9,52 +13,23 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
-from itertools import combinations
-from math import prod
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
-import jsonschema_rs
+from include.contracts.moments import is_date, is_email, is_timestamp
 
-_MAX_HASHES = 16_000_000
-_MAX_KEY_COLUMNS = 4
-_MAX_CANDIDATES = 20  # columns among which a key of several is looked for
-_MAX_FULL_TESTS = 60  # of combinations that are unique in the first rows
+_MAX_CODES = 16_000_000
+_MAX_DIGITS = 100  # on each side of the point that landing keeps in a numeric column
 _LONG_TEXT = 100  # a longer text is the last thing that a key would be
 
 # A text is a number only where the number gives the text back: no leading zeros, no plus, no exponent, no -0.
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,37}")
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,37}|-?(0|[1-9][0-9]{0,37})\.[0-9]{1,38}")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,37})\.[0-9]{1,38}")
-_TIMESTAMP = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
-)
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_EMAILS = jsonschema_rs.Draft202012Validator(
-    {"type": "string", "format": "email"},
-    validate_formats=True,
-    email_options=jsonschema_rs.EmailOptions(require_tld=True, allow_domain_literal=False, allow_display_text=False),
-)
 # 1.10 is another version than 1.1, and another section, but the same number.
 _NAMES_TEXT = re.compile(r"(^|[^a-z])(version|release|section|chapter|code|id|key|sku|number|no|nr)($|[^a-z])", re.I)
 _NAMES_KEY = re.compile(r"(^|[^a-z])(id|key|code|number|no|nr|sku|uuid|guid)$", re.I)
-
-
-def _is_date(text: str) -> bool:
-    try:
-        return bool(_DATE.fullmatch(text) and date.fromisoformat(text))
-    except ValueError:
-        return False
-
-
-def _is_timestamp(text: str) -> bool:
-    if not _TIMESTAMP.fullmatch(text):
-        return False
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return moment.tzinfo is None or abs(moment.utcoffset() or timedelta()) < timedelta(hours=16)
 
 
 _TESTS: dict[str, Callable[[str], Any]] = {
@@ -62,12 +37,15 @@ _TESTS: dict[str, Callable[[str], Any]] = {
     "number": _NUMBER.fullmatch,
     "decimal": _DECIMAL.fullmatch,
     "boolean": {"true", "false"}.__contains__,
-    "date": _is_date,
-    "timestamp": _is_timestamp,
-    "email": _EMAILS.is_valid,
+    "date": is_date,
+    "timestamp": is_timestamp,
+    "email": is_email,
 }
 _CSV_KINDS = ("integer", "number", "boolean", "date", "timestamp", "email")
 _JSON_KINDS = ("decimal", "date", "timestamp", "email")  # a number that JSON writes as text has a decimal point
+
+
+_EQUAL_KINDS = {"number", "decimal", "timestamp"}  # of which values may be equal that are written differently
 
 
 class Type(NamedTuple):
@@ -90,12 +68,14 @@ class Field:
         self.fields: dict[str, Field] = {}  # of objects
         self.items: Field | None = None  # of arrays
         self.types: set[type] = set()
-        self.hashes: array[int] | None = array("q")  # None where the values can't be a key
+        self.codes: array[int] | None = array("q")  # None where the values can't be a key
+        self._equal_codes: array[int] | None = None  # of numbers and moments, where texts that differ may be equal
         self._kinds = list(_CSV_KINDS if is_csv else _JSON_KINDS)
         self._is_large = False  # a number beyond what a bigint or a double holds exactly
+        self._is_beyond_numeric = False
         self._characters = 0
 
-    def add(self, values: Sequence[Any], *, is_hashed: bool = False) -> None:
+    def add(self, values: Sequence[Any], *, is_coded: bool = False) -> None:
         """Take the next values, None for one that is not there."""
         there = [value for value in values if value is not None]
         self.present += len(there)
@@ -106,19 +86,29 @@ class Field:
             self._characters += sum(map(len, texts))
             distinct = set(texts)
             self._kinds = [kind for kind in self._kinds if all(map(_TESTS[kind], distinct))]
-        if int in found:
-            self._is_large |= any(not -(2**63) <= value < 2**63 for value in there if type(value) is int)
-        if float in found:  # an integer beyond 64 bits arrives as one
-            self._is_large |= any(abs(value) >= 2**53 for value in there if type(value) is float)
+        if found & {int, float, Decimal}:
+            self._see_numbers([value for value in there if type(value) in (int, float, Decimal)])
         if dict in found:
             self._add_objects([value for value in there if type(value) is dict])
         if list in found:
             self.items = self.items or Field("item", is_csv=False)
             self.items.add([item for value in there if type(value) is list for item in value])
-        if len(there) < len(values) or len(self.types) > 1 or not self.types <= {str, int}:
-            self.hashes = None
-        elif is_hashed:
-            self._add_hashes(values)
+        if len(there) < len(values) or not (self.types <= {str} or self.types <= {int, float, Decimal}):
+            self.codes = self._equal_codes = None
+        elif is_coded:
+            self._add_codes(values)
+
+    def _see_numbers(self, numbers: list[int | float | Decimal]) -> None:
+        for value in numbers:
+            if type(value) is int:
+                self._is_large |= not -(2**63) <= value < 2**63
+                self._is_beyond_numeric |= abs(value) >= 10**_MAX_DIGITS
+            elif type(value) is float:
+                self._is_large |= abs(value) >= 2**53
+            elif type(value) is Decimal:  # more digits than a double holds
+                self._is_large = True
+                exponent = int(value.as_tuple().exponent)
+                self._is_beyond_numeric |= value.adjusted() >= _MAX_DIGITS or exponent < -_MAX_DIGITS
 
     def _add_objects(self, objects: list[dict[str, Any]]) -> None:
         self.objects += len(objects)
@@ -126,12 +116,33 @@ class Field:
             field = self.fields.setdefault(name, Field(name, is_csv=self.is_csv))
             field.add([value.get(name) for value in objects])
 
-    def _add_hashes(self, values: Sequence[Any]) -> None:
-        if self.hashes is None:
+    def _add_codes(self, values: Sequence[Any]) -> None:
+        if self.codes is None:
             return
-        if str in self.types:
-            values = [_canonical(value) if "." in value or ":" in value else value for value in values]
-        self.hashes.extend(map(hash, values))
+        if str not in self.types:
+            self.codes.extend(map(hash, map(_number_text, values)))
+            return
+        before = len(self.codes)
+        self.codes.extend(map(hash, values))
+        if not _EQUAL_KINDS.intersection(self._kinds):
+            self._equal_codes = None
+            return
+        equal = [_equal_text(value) if "." in value or ":" in value else value for value in values]
+        if self._equal_codes is None and equal != values:
+            self._equal_codes = self.codes[:before]
+        if self._equal_codes is not None:
+            self._equal_codes.extend(map(hash, equal))
+
+    @property
+    def code_count(self) -> int:
+        """How many codes are in memory."""
+        return len(self.codes or ()) + len(self._equal_codes or ())
+
+    def key_codes(self) -> array[int] | None:
+        """Return a code for each value, the same for values that are equal in the column; None for no part of a key."""
+        if self.codes is None or self._equal_codes is None:
+            return self.codes
+        return self._equal_codes if self.type().logical in ("number", "timestamp") else self.codes
 
     def type(self) -> Type:
         """Return the types that fit all values. Raises ValueError where several types of JSON stand side by side."""
@@ -143,8 +154,9 @@ class Field:
             return Type("boolean", "boolean")
         if self.types == {int} and not self._is_large:
             return Type("integer", "bigint")
-        if self.types and self.types <= {int, float}:
-            return Type("number", "numeric" if self._is_large else "double precision")
+        if self.types and self.types <= {int, float, Decimal}:
+            is_exact = self._is_large and not self._is_beyond_numeric
+            return Type("number", "numeric" if is_exact else "double precision")
         if self.types - {str}:
             raise ValueError(", ".join(sorted(kind.__name__ for kind in self.types)))
         kind = self._kinds[0] if self.types and self._kinds else "text"
@@ -168,16 +180,26 @@ class Field:
         return {"string": 1, "integer": 1, "date": 2, "timestamp": 2}.get(logical, 4)
 
 
-def _canonical(text: str) -> str:
+def _equal_text(text: str) -> str:
     """Return one text for all that are one number or one moment: 1.50 is 1.5, and 12:00+02:00 is 10:00Z."""
     if ":" not in text:
-        return text.rstrip("0").rstrip(".") if _DECIMAL.fullmatch(text) else text
-    if len(text) == 19 and text[4] == "-":  # without a zone or a fraction: 2026-01-01 12:00:00
-        return text[:10] + "T" + text[11:]
-    if not _is_timestamp(text):
+        return _shortest(text) if _DECIMAL.fullmatch(text) else text
+    if not is_timestamp(text):
         return text
     moment = datetime.fromisoformat(text)
     return (moment.astimezone(UTC) if moment.tzinfo else moment).replace(tzinfo=None).isoformat()
+
+
+def _number_text(value: int | float | Decimal) -> str:
+    """Return one text for all numbers of JSON that are equal: 1 and 1.0."""
+    if type(value) is int:
+        return str(value)
+    return _shortest(format(Decimal(repr(value)) if type(value) is float else value, "f"))
+
+
+def _shortest(text: str) -> str:
+    short = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if short == "-0" else short
 
 
 class Sample:
@@ -185,90 +207,27 @@ class Sample:
 
     def __init__(self, *, is_csv: bool) -> None:
         self.rows = 0
-        self.rows_hashed = 0  # the first ones, among which a key is looked for
+        self.rows_coded = 0  # the first ones, among which a key is looked for
         self.is_whole = True
         self.left_out = 0  # lines or records that are no rows
-        self._is_csv = is_csv
+        self.why_left_out = ""  # the first of them
+        self.is_csv = is_csv
         self.fields: dict[str, Field] = {}
 
     def add(self, columns: dict[str, Sequence[Any]], rows: int) -> None:
         """Take the next rows as columns."""
-        is_hashed = self.rows == self.rows_hashed and self._hashes() < _MAX_HASHES
+        is_coded = self.rows == self.rows_coded and self._codes() < _MAX_CODES
         for name, values in columns.items():
             field = self.fields.get(name)
             if field is None:
-                field = self.fields[name] = Field(name, is_csv=self._is_csv)
+                field = self.fields[name] = Field(name, is_csv=self.is_csv)
                 if self.rows:
-                    field.hashes = None
-            field.add(values, is_hashed=is_hashed)
+                    field.codes = None
+            field.add(values, is_coded=is_coded)
         for name in self.fields.keys() - columns.keys():
-            self.fields[name].hashes = None
-        self.rows_hashed += rows if is_hashed else 0
+            self.fields[name].codes = None
+        self.rows_coded += rows if is_coded else 0
         self.rows += rows
 
-    def _hashes(self) -> int:
-        return sum(len(field.hashes) for field in self.fields.values() if field.hashes is not None)
-
-
-class Key(NamedTuple):
-    """The shortest combination of names that is unique, empty where there is none, and sentences that say how it is."""
-
-    names: tuple[str, ...]
-    notes: list[str]
-
-
-def find_key(sample: Sample) -> Key:
-    """Look for a key among the fields of a sample: of names like an id first, and the leftmost."""
-    rows = sample.rows_hashed
-    fields = [
-        (name, field.rank(), field.hashes)
-        for name, field in sample.fields.items()
-        if field.hashes is not None and len(field.hashes) == rows
-    ]
-    candidates = sorted(fields, key=lambda candidate: candidate[1])[:_MAX_CANDIDATES]
-    counts = {name: len(set(hashes)) for name, _, hashes in candidates}
-    where = "the sample" if rows == sample.rows else f"the first {rows:,} rows, the only ones that were compared"
-    alone = [name for name, _, _ in candidates if counts[name] == rows]
-    if alone:
-        by_chance = "; by its name and type that may be chance" if sample.fields[alone[0]].rank() > 1 else ""
-        return Key((alone[0],), [f"the key is {alone[0]}: every row of {where} has another{by_chance}"])
-    shown = sorted(counts, key=lambda name: -counts[name])[:5]
-    figures = "; ".join(f"{name} has {counts[name]:,} values in {rows:,} rows" for name in shown)
-    figures = figures or "none is there in every row"
-    ordered = sorted(candidates, key=lambda candidate: list(sample.fields).index(candidate[0]))
-    if len(ordered) > 1 and _is_unique([hashes for _, _, hashes in ordered], rows):
-        names, gave_up = _combination(ordered, counts, rows)
-        if names:
-            joined = " and ".join(names)
-            return Key(names, [f"no column alone is a key: {figures}", f"the key is {joined}: unique in {where}"])
-        reason = "too many combinations to try" if gave_up else f"nor {_MAX_KEY_COLUMNS} of them together"
-        return Key((), [f"no key: no column is unique in {where} ({figures}), {reason}"])
-    return Key((), [f"no key: no column, nor all that have a value in every row, are unique in {where} ({figures})"])
-
-
-def _combination(
-    candidates: list[tuple[str, int, array[int]]], counts: dict[str, int], rows: int
-) -> tuple[tuple[str, ...], bool]:
-    """Return the names of the shortest unique combination, and whether the search was given up."""
-    tests = 0
-    for size in range(2, min(_MAX_KEY_COLUMNS, len(candidates)) + 1):
-        for group in sorted(combinations(candidates, size), key=lambda group: sum(rank for _, rank, _ in group)):
-            if prod(counts[name] for name, _, _ in group) < rows:
-                continue
-            hashes = [hashes for _, _, hashes in group]
-            if not _is_unique(hashes, min(rows, 30_000)):
-                continue
-            if _is_unique(hashes, rows):
-                return tuple(name for name, _, _ in group), False
-            tests += 1
-            if tests == _MAX_FULL_TESTS:
-                return (), True
-    return (), False
-
-
-def _is_unique(columns: list[array[int]], rows: int) -> bool:
-    """Return whether the first rows differ from each other in these columns, asking a few of them first."""
-    for size in (min(rows, 1000), rows):
-        if len(set(map(hash, zip(*(column[:size] for column in columns), strict=True)))) < size:
-            return False
-    return True
+    def _codes(self) -> int:
+        return sum(field.code_count for field in self.fields.values())

@@ -149,6 +149,7 @@ def draft_table(source: str, dataset: str, table: CatalogTable) -> str:
     """Return the text of a contract for a table. What the catalog does not tell is a TODO."""
     names = [column.name for column in table.columns]
     properties = free_names(names, names)
+    about = (table.name, *names)
     document: dict[str, Any] = {
         **draft_head(source, dataset),
         "servers": [
@@ -167,14 +168,14 @@ def draft_table(source: str, dataset: str, table: CatalogTable) -> str:
                 "physicalType": "view" if table.is_view else "table",
                 "logicalType": "object",
                 "description": table.comment or "TODO: what one row is.",
-                "properties": [_property(properties[column.name], column) for column in table.columns],
+                "properties": [_property(properties[column.name], column, about) for column in table.columns],
             }
         ],
     }
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
 
 
-def _property(name: str, column: CatalogColumn) -> dict[str, Any]:
+def _property(name: str, column: CatalogColumn, about: tuple[str, ...]) -> dict[str, Any]:
     made: dict[str, Any] = {"name": name}
     if column.name != name:
         made["physicalName"] = column.name
@@ -185,7 +186,7 @@ def _property(name: str, column: CatalogColumn) -> dict[str, Any]:
     if column.required:
         made["required"] = True
     made |= logical
-    personal = None if "enum" in made else guess_personal(column.name, made["logicalType"])
+    personal = None if "enum" in made else guess_personal(column.name, made["logicalType"], about)
     if personal:
         made["classification"] = "personal"
         made["customProperties"] = [{"property": "personal", "value": personal}]

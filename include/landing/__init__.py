@@ -8,6 +8,7 @@ from include.landing.files import batch_name, batches, pending_files
 from include.landing.judge import judge
 from include.landing.ledger import forget, summary
 from include.landing.load import land
+from include.landing.preview import preview
 from include.landing.rejects import release, replay
 from include.landing.results import (
     FileResult,
@@ -41,6 +42,7 @@ __all__ = [
     "judge",
     "land",
     "pending_files",
+    "preview",
     "release",
     "replay",
     "summary",

@@ -71,14 +71,14 @@ def read_rows(
     schema: RowSchema,
     path: str,
     file: Path,
-    sha256: str,
+    sha256: str | None,
     write: Write,
     rejects: RejectedRows,
 ) -> int:
     """Write a file's valid rows, add the others to the rejects, and return how many are valid.
 
-    `path` is the file's path below the landing root, `file` its copy on this disk. Raises FileError for a file that
-    can't be read whole.
+    `path` is the file's path below the landing root, `file` its copy on this disk; without `sha256` nobody minds that
+    it changes. Raises FileError for a file that can't be read whole.
     """
     contract, encode = schema.contract, schema.encode
     tail = f"\t{escape(path)}\t"

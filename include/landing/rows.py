@@ -23,16 +23,15 @@ import jsonschema_rs
 from open_data_contract_standard.model import SchemaProperty
 
 from include.contracts import Contract, ContractError, arrives_as_text, personal_kind
+from include.contracts.moments import DATE, EMAIL, TIMESTAMP
 from include.landing.encoder import BOUNDS, encoder
-from include.landing.values import RejectedValueError, shown_key
+from include.landing.values import RejectedValueError
+from include.readers import shown_key
 
-_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-_TIMESTAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,12})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?$"
 _DECIMAL = r"^-?[0-9]{1,38}(\.[0-9]{1,38})?$"
 _INTEGER = r"^-?[0-9]{1,38}$"
 _BOOLEAN = "^(true|false)$"
 _UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
-_EMAIL = jsonschema_rs.EmailOptions(require_tld=True, allow_domain_literal=False, allow_display_text=False)
 
 
 class Problem(NamedTuple):
@@ -58,7 +57,7 @@ class RowSchema:
             self.schema["allOf"] = [rule.implementation for rule in self._schema_rules]
         try:
             self._validator = jsonschema_rs.Draft202012Validator(
-                self.schema, validate_formats=True, email_options=_EMAIL
+                self.schema, validate_formats=True, email_options=EMAIL
             )
         except jsonschema_rs.ValidationError as error:
             raise ContractError(f"{contract.file}: makes no JSON schema: {error.message}") from None
@@ -189,8 +188,8 @@ def _property_schema(spec: SchemaProperty, is_text: bool) -> dict[str, Any]:
             schema["items"] = _property_schema(spec.items.model_copy(update={"required": True}), is_text)
     elif kind in ("string", "date", "timestamp") or arrives_as_text(spec, is_text):
         patterns = {
-            "date": _DATE,
-            "timestamp": _TIMESTAMP,
+            "date": DATE,
+            "timestamp": TIMESTAMP,
             "integer": _INTEGER,
             "number": _DECIMAL,
             "boolean": _BOOLEAN,

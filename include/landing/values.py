@@ -6,38 +6,25 @@ raises RejectedValueError for one that passes the JSON schema and still fits no 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
+
+from include.contracts.moments import RejectedValueError as RejectedValueError
+from include.contracts.moments import as_date as as_date
+from include.contracts.moments import as_timestamp as as_timestamp
+from include.contracts.moments import reject
 
 # Rows are encoded in this context (decimal.localcontext), so that sums of prices are exact: the largest numbers that a
 # encoder lets through have 100 digits before and 100 after the point, and a product of two has twice as many.
 EXACT = Context(prec=500)
 
-_MICROSECONDS = len("2026-01-31T23:59:59.999999")
-_FINER = re.compile(r"\.[0-9]{6}[0-9]*[1-9]")
-
 # Marks NULL in a line until the line is finished. A valid text holds no NUL character, so none can look like it.
 NULL = "\0null"
 
 _SPECIAL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-
-
-class RejectedValueError(Exception):
-    """A value passes the JSON schema and fits no column. Raised inside an encoder, which turns it into a Problem."""
-
-    def __init__(self, code: str, reason: str, path: str) -> None:
-        super().__init__(reason)
-        self.code, self.reason, self.path = code, reason, path
-
-
-def reject(code: str, reason: str, path: str) -> NoReturn:
-    """Raise RejectedValueError, as one expression that generated code can call."""
-    raise RejectedValueError(code, reason, path)
 
 
 def as_integer(value: Any, path: str) -> int:
@@ -54,38 +41,6 @@ def check_digits(value: Any, path: str) -> None:
     number = Decimal(value)
     if number and (number.adjusted() >= 100 or int(number.as_tuple().exponent) < -100):
         reject("range", "has more than 100 digits before or after the point", path)
-
-
-def as_date(value: str, path: str) -> str:
-    """Return the day of a date, or of a timestamp at midnight UTC."""
-    day = value[:10]
-    try:
-        date.fromisoformat(day)
-    except ValueError:
-        reject("format", "is no day of the calendar", path)
-    if len(value) > 10 and value[10:].strip("T 0:.Z+"):
-        reject("format", "is a time of the day, not a whole day", path)
-    return day
-
-
-def as_timestamp(value: str, path: str) -> str:
-    """Return a timestamp with its zone; one without a zone is UTC."""
-    try:
-        time = datetime.fromisoformat(value)
-    except ValueError:
-        reject("format", "is no time of the calendar", path)
-    if len(value) > _MICROSECONDS and _FINER.search(value):
-        reject("format", "is finer than a microsecond, which its column would round", path)
-    if time.tzinfo is None:
-        return value + "+00"
-    if abs(time.utcoffset() or timedelta()) >= timedelta(hours=16):
-        reject("format", "has a zone that no place on earth has", path)
-    if not 1 < time.year < 9999:
-        try:
-            time.astimezone(UTC)
-        except OverflowError:
-            reject("range", "is outside of the years 1 to 9999 in UTC", path)
-    return value
 
 
 def check_fits(value: Any, precision: int, scale: int, path: str) -> None:
@@ -133,11 +88,6 @@ def holds_nul(value: Any) -> bool:
     if isinstance(value, dict):
         return any(holds_nul(part) for part in (*value, *value.values()))
     return isinstance(value, list) and any(holds_nul(part) for part in value)
-
-
-def shown_key(key: str) -> str:
-    """Return a key of a row as a message may show it: a name, and not what looks like a value."""
-    return repr(key if len(key) <= 40 and key.isprintable() and "@" not in key else "(a long or odd key)")
 
 
 def escape_line(line: str, values: tuple[Any, ...], paths: Sequence[str]) -> str:

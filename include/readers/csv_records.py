@@ -23,11 +23,12 @@ _Lines = Iterator[tuple[int, bytes]]
 csv.field_size_limit(1 << 30)  # process-wide and 128 KiB by default; max_bytes is the limit here
 
 
-def csv_records(stream: Stream, max_bytes: int, delimiter: str, columns: dict[str, bool]) -> Iterator[Line]:
+def csv_records(stream: Stream, max_bytes: int, delimiter: str, columns: dict[str, bool] | None) -> Iterator[Line]:
     """Yield every record after the header as {column: text}; an empty value is None.
 
-    `columns` says which columns are known and whether each is required; `max_bytes` is the longest record that is
-    parsed. Lines end with LF, CR LF or CR, as the header does. Raises UnusableFileError for a header that does not fit.
+    `columns` says which columns are known and whether each is required, None that any may be there; `max_bytes` is the
+    longest record that is parsed. Lines end with LF, CR LF or CR, as the header does. Raises UnusableFileError for a
+    header that does not fit.
     """
     first = stream.read(CHUNK)
     end = _line_end(first)
@@ -80,7 +81,7 @@ def _line_end(first: bytes) -> bytes:
     return b"\r" if found and found[0] == b"\r" else b"\n"
 
 
-def _header(lines: _Lines, reader: _RecordReader, delimiter: str, columns: dict[str, bool]) -> list[str]:
+def _header(lines: _Lines, reader: _RecordReader, delimiter: str, columns: dict[str, bool] | None) -> list[str]:
     first = next((raw for _, raw in lines if raw.strip()), None)
     if first is None:
         return []
@@ -88,8 +89,8 @@ def _header(lines: _Lines, reader: _RecordReader, delimiter: str, columns: dict[
     if problem is not None:
         raise UnusableFileError(f"has a first line that is no header of names separated by {delimiter!r}")
     header = header_names(header)
-    missing = [name for name, required in columns.items() if required and name not in header]
-    unknown = [name for name in header if name not in columns]
+    missing = [name for name, required in (columns or {}).items() if required and name not in header]
+    unknown = [name for name in header if columns is not None and name not in columns]
     if missing or unknown or len(set(header)) != len(header):
         parts = [f"lacks {', '.join(missing)}"] if missing else []
         parts += [f"has {len(unknown)} that the contract does not know"] if unknown else []

@@ -52,3 +52,10 @@ def check_kind(head: bytes, encoding: str = "UTF-8") -> None:
     for pattern, what, next_step in _KINDS:
         if pattern.match(text) or (pattern.match(head) and (is_utf_8 or next_step != _ENCODE)):
             raise UnusableFileError(f"is {what}, neither JSON nor CSV: {next_step}")
+
+
+def told_encoding(begin: bytes) -> str:
+    """Return the encoding that the first bytes of a file tell by a byte order mark, else UTF-8."""
+    if begin[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        return "UTF-32"
+    return "UTF-16" if begin[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "UTF-8"

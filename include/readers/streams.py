@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
-from include.readers.kinds import HEAD_BYTES, check_kind
+from include.readers.kinds import HEAD_BYTES, check_kind, told_encoding
 from include.storage import UnavailableFileError, UnusableFileError
 
 CHUNK = 1 << 18  # bytes that are read at once
@@ -65,12 +65,14 @@ class _Hashed(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def opened(file: Path, sha256: str, encoding: str = "UTF-8") -> Iterator[Stream]:
+def opened(file: Path, sha256: str | None, encoding: str | None = "UTF-8") -> Iterator[Stream]:
     """Open a plain or gzipped file for reading from its first row. A byte order mark is skipped.
 
     `sha256` is the file's hash. At the end of the block, UnavailableFileError says that the file is another one by now,
     and UnusableFileError that its gzip is damaged or cut short. A file of another kind, such as a zip, is an
-    UnusableFileError at once. `encoding` is what the text is expected in; the stream has the bytes as they are.
+    UnusableFileError at once. `encoding` is what the text is expected in, None for what the first bytes tell; the
+    stream has the bytes as they are. Without a `sha256` the block may end before the file does, and nothing is said of
+    the rest.
     """
     with file.open("rb", buffering=0) as raw:
         hashed = _Hashed(raw)
@@ -80,10 +82,13 @@ def opened(file: Path, sha256: str, encoding: str = "UTF-8") -> Iterator[Stream]
             raise UnusableFileError("is named .gz and holds no gzip: send it again")
         content: Any = io.BufferedReader(gzip.GzipFile(fileobj=buffered), CHUNK) if is_gzip else buffered
         try:
-            check_kind(content.peek(HEAD_BYTES)[:HEAD_BYTES], encoding)
+            begin = content.peek(HEAD_BYTES)[:HEAD_BYTES]
+            check_kind(begin, encoding or told_encoding(begin))
             if content.peek(3)[:3] == b"\xef\xbb\xbf":
                 content.read(3)
             yield content
+            if sha256 is None:
+                return
             while content.read(CHUNK):
                 pass
         except EOFError:

@@ -1,0 +1,181 @@
+"""A sample read as landing would read it, once and as a stream: what it is written in, and what its rows show."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from include.contracts.csv_guess import columns_like_data, first_records, guess_delimiter
+from include.contracts.model import MAX_ROW_BYTES, ContractError
+from include.contracts.sample import Sample
+from include.decoding import decoded
+from include.readers import (
+    ExactJson,
+    Line,
+    Stream,
+    Unreadable,
+    csv_records,
+    header_names,
+    json_rows,
+    opened,
+    shown_key,
+    told_encoding,
+)
+
+_BLOCK_ROWS = 5000
+_BLOCK_BYTES = 4 << 20  # of rows that are in memory at once
+_HEAD_BYTES = 1 << 18
+_SEPARATOR = re.compile(rb'\s*"?sep=[^"]{0,2}"?\s*', re.IGNORECASE)
+_SUFFIXES: dict[str, str | None] = {".csv": None, ".tsv": "\t", ".tab": "\t", ".psv": "|"}  # and the delimiter it names
+
+Report = Callable[[str], None]
+
+
+@dataclass
+class SampleFile:
+    """What was found in a sample."""
+
+    seen: Sample
+    encoding: str
+    delimiter: str | None = None  # of a CSV, None for JSON
+    notes: list[str] = field(default_factory=list)  # sentences that say how sure it is
+    data_in_header: str = ""  # says why the first record of a CSV looks like data; empty for a header
+
+    @property
+    def is_csv(self) -> bool:
+        """Whether it is a CSV, else JSON."""
+        return self.delimiter is not None
+
+
+def read_sample(
+    file: Path, *, delimiter: str | None, encoding: str | None, rows: int | None, progress: Report
+) -> SampleFile:
+    """Read a sample, or its first rows. `progress` is told from time to time how far it is.
+
+    Without `encoding` it is what the first bytes tell; without `delimiter`, name and beginning of the file tell whether
+    it is a CSV, and of what kind. Raises ContractError or FileError for a file that holds no rows that could land.
+    """
+    with opened(file, None, encoding) as raw:
+        begin = raw.read(_HEAD_BYTES)
+        encoding = encoding or told_encoding(begin)
+        text = decoded(_resumed(begin, raw), encoding)
+        head = text.read(_HEAD_BYTES)
+        found = SampleFile(Sample(is_csv=False), encoding)
+        suffix = Path(file.name.lower().removesuffix(".gz")).suffix
+        if delimiter is not None or _is_csv(suffix, head):
+            found.seen = Sample(is_csv=True)
+            _look_at_csv(found, head, delimiter, _SUFFIXES.get(suffix))
+        _read(found, _lines(found, _resumed(head, text)), rows, progress)
+    return found
+
+
+def _is_csv(suffix: str, head: bytes) -> bool:
+    """Return whether a sample is a CSV, by its name, or by how it begins where the name says nothing."""
+    if suffix in _SUFFIXES or suffix in (".json", ".jsonl", ".ndjson"):
+        return suffix in _SUFFIXES
+    return head.strip()[:1] not in (b"{", b"[", b"")
+
+
+def _look_at_csv(found: SampleFile, head: bytes, delimiter: str | None, named: str | None) -> None:
+    """Find the delimiter, where none is given, and see whether there is a header."""
+    first_line = head.lstrip().partition(b"\n")[0].partition(b"\r")[0]
+    try:
+        first_line.decode()
+    except UnicodeDecodeError:
+        raise _wrong_encoding(found) from None
+    if _SEPARATOR.fullmatch(first_line):
+        raise ContractError(
+            "begins with a line sep=, which tells a spreadsheet program the delimiter and which landing would take for"
+            " the header: remove that line, here and in the files that land"
+        )
+    is_whole = len(head) < _HEAD_BYTES
+    if delimiter is None:
+        guess = guess_delimiter(head, is_whole=is_whole, named=named)
+        delimiter = guess.text
+        found.notes.append(guess.note)
+    found.delimiter = delimiter
+    records = first_records(head, delimiter, is_whole=is_whole)
+    like_data = columns_like_data(records)
+    if like_data:
+        many = len(like_data) > 1
+        places = ", ".join(map(str, like_data[:5])) + (", ..." if len(like_data) > 5 else "")
+        found.data_in_header = (
+            f"the first row looks like data, not like names: its value{'s' if many else ''} {places}"
+            f" {'are' if many else 'is'} like those below. As the header it gives the columns their names and lands"
+            " nowhere: if it is data, put a line of names before it, here and in the files that land"
+        )
+        found.notes.append(found.data_in_header)
+    names = header_names(records[0]) if records else []
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        if found.data_in_header:
+            raise ContractError(found.data_in_header)
+        raise ContractError(f"its header names the column {shown_key(twice)} twice: rename one of them")
+
+
+def _wrong_encoding(found: SampleFile) -> ContractError:
+    return ContractError(f"is not {found.encoding}: give its --encoding, such as Windows-1252")
+
+
+def _lines(found: SampleFile, stream: Stream) -> Iterable[Line]:
+    if found.delimiter is not None:
+        return csv_records(stream, MAX_ROW_BYTES, found.delimiter, None)
+    parser = ExactJson(keeps_digits=True)
+    return json_rows(stream, MAX_ROW_BYTES, parser.loads, parser.loads_all)
+
+
+def _read(found: SampleFile, lines: Iterable[Line], rows: int | None, progress: Report) -> None:
+    seen, block, size, count = found.seen, [], 0, 0
+    for number, raw, value, problem in lines:
+        if count == rows:
+            seen.is_whole = False
+            break
+        count += 1
+        if problem is not None or not isinstance(value, dict):
+            _leave_out(found, number, problem)
+            continue
+        block.append(value)
+        size += len(raw)
+        if len(block) == _BLOCK_ROWS or size > _BLOCK_BYTES:
+            _add(seen, block)
+            block, size = [], 0
+            progress(f"read {seen.rows:,} rows")
+    _add(seen, block)
+
+
+def _leave_out(found: SampleFile, number: int, problem: Unreadable | None) -> None:
+    if found.is_csv and problem is not None and problem.code == "encoding":
+        raise _wrong_encoding(found)
+    if not found.seen.left_out:
+        found.seen.why_left_out = f"line {number}: {problem.reason if problem else 'is no JSON object'}"
+    found.seen.left_out += 1
+
+
+def _add(seen: Sample, block: list[dict[str, Any]]) -> None:
+    if block:
+        names = dict.fromkeys(name for value in block for name in value) if not seen.is_csv else block[0]
+        seen.add({name: [value.get(name) for value in block] for name in names}, len(block))
+
+
+class _Resumed(io.RawIOBase):
+    """A stream of which the beginning was read already."""
+
+    def __init__(self, begin: bytes, rest: Stream) -> None:
+        self._begin, self._rest = begin, rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._begin[: len(buffer)] or self._rest.read(len(buffer))
+        self._begin = self._begin[len(block) :]
+        buffer[: len(block)] = block
+        return len(block)
+
+
+def _resumed(begin: bytes, rest: Stream) -> Stream:
+    return io.BufferedReader(_Resumed(begin, rest), _HEAD_BYTES)

@@ -39,6 +39,8 @@ def unknown_options(document: OpenDataContractStandard, landing: Server | None) 
             yield f"slaProperties: there is no {level.property!r}: {', '.join(_SERVICE_LEVELS)}"
         elif level.schedule and level.property != "frequency":
             yield f"slaProperties: {level.property}: has a schedule: landing follows that of frequency"
+    if landing is None and any(each.property == "withoutKey" for each in document.customProperties or []):
+        yield "customProperties: withoutKey: nothing lands in the table, so nothing replaces its rows: remove it"
     is_csv = landing is not None and landing.format == "csv"
     if landing is not None:
         yield from _unknown("servers: customProperties", landing.customProperties, _OF_SERVER)

@@ -87,6 +87,16 @@ class Root:
         except FileNotFoundError:
             return 0
 
+    def modified(self, path: str) -> float:
+        """Return when a file was last written, in seconds since 1970; 0 for a file that is gone."""
+        try:
+            if self.local is not None:
+                return (self.local / path).stat().st_mtime
+            filesystem, base = self._remote
+            return float(filesystem.modified(f"{base}/{path}").timestamp())
+        except FileNotFoundError:
+            return 0.0
+
     def exists(self, path: str) -> bool:
         if self.local is not None:
             return (self.local / path).is_file()

@@ -26,7 +26,8 @@ _SUFFIX = "__sources.yml"
 METADATA = {
     "_file": "File that the row came in, below the landing root.",
     "_line": "Line of the file where the row starts, counted from 1.",
-    "_loaded_at": "When the row was loaded; the newest version of a key has the greatest (_loaded_at, _file, _line).",
+    "_loaded_at": "When the row was loaded, or, of a file that came late, just before what is newer than it; the newest"
+    " version of a key has the greatest (_loaded_at, _file, _line).",
     "_xid": "Transaction that loaded the row, by which the transfer finds new rows.",
 }
 

@@ -98,6 +98,8 @@ class Contract:
     max_seconds: float  # for fetching it
     file: Path
     tags: tuple[str, ...] = ()
+    delivery_order: str = "name"  # what orders deliveries: name, modified, or a pattern with one group of the path
+    without_key: str | None = None  # of a dataset without a key: replaceFile or append
 
     @property
     def is_demo(self) -> bool:

@@ -7,14 +7,15 @@ in silence looks like a promise, so it is refused where the contract is read.
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 
 from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard, SchemaProperty, Server
 
 from include.contracts.landed import property_problems, server_problems
 
-_OF_CONTRACT = ("maxBadRows", "maxBadPercent", "maxRowBytes")
-_OF_SERVER = ("urlSetting", "maxBytes", "maxSeconds")
+_OF_CONTRACT = ("maxBadRows", "maxBadPercent", "maxRowBytes", "withoutKey")
+_OF_SERVER = ("urlSetting", "maxBytes", "maxSeconds", "deliveryOrder")
 _OF_PROPERTY = ("personal", "arrivesAs")
 _SERVICE_LEVELS = (  # those of the standard; the frequency's schedule is carried out, the others are for people
     *("availability", "endOfLife", "endOfSupport", "errorRate", "frequency", "generalAvailability", "latency"),
@@ -27,6 +28,8 @@ _OF_TYPE = {
     "number": (*_BOUNDS, "multipleOf"),
     "array": ("minItems", "maxItems", "uniqueItems"),
 }
+# What becomes of the rows of a dataset without a key when a file of the same path is delivered again.
+WITHOUT_KEY = ("replaceFile", "append")
 _FORMATS = ("email", "uuid", "uri", "hostname", "ipv4", "ipv6")
 
 
@@ -38,12 +41,15 @@ def unknown_options(document: OpenDataContractStandard, landing: Server | None) 
             yield f"slaProperties: there is no {level.property!r}: {', '.join(_SERVICE_LEVELS)}"
         elif level.schedule and level.property != "frequency":
             yield f"slaProperties: {level.property}: has a schedule: landing follows that of frequency"
+    if landing is None and any(each.property == "withoutKey" for each in document.customProperties or []):
+        yield "customProperties: withoutKey: nothing lands in the table, so nothing replaces its rows: remove it"
     is_csv = landing is not None and landing.format == "csv"
     if landing is not None:
         yield from server_problems(landing)
         yield from _unknown("servers: customProperties", landing.customProperties, _OF_SERVER)
         if landing.encoding and not is_encoding(landing.encoding):
             yield f"servers: encoding: {landing.encoding!r} is none that Python knows: UTF-8, Windows-1252, UTF-16, ..."
+        yield from _of_versions(document, landing)
     for table in document.schema_ or []:
         yield from _unknown("schema: customProperties", table.customProperties, ())
         for rule in table.quality or []:
@@ -51,6 +57,36 @@ def unknown_options(document: OpenDataContractStandard, landing: Server | None) 
                 yield f"quality: {rule.name}: has no implementation that can be carried out: a mapping, see the docs"
         for prop in table.properties or []:
             yield from _of_property(prop, (prop.name or "",), is_landed=landing is not None, is_csv=is_csv)
+
+
+def _of_versions(document: OpenDataContractStandard, landing: Server) -> Iterator[str]:
+    """Yield what is wrong with the options that say which delivery is the newer, and what replaces a row."""
+    for each in landing.customProperties or []:
+        if each.property == "deliveryOrder" and each.value not in ("name", "modified") and not _has_group(each.value):
+            yield (
+                f"servers: customProperties: deliveryOrder: {each.value!r} orders nothing: write name, modified, or a"
+                r" regular expression with one group, the part of the path that orders, such as _(\d+)\.csv"
+            )
+    has_key = any(prop.primaryKey for table in document.schema_ or [] for prop in _every(table.properties))
+    for each in document.customProperties or []:
+        if each.property == "withoutKey" and each.value not in WITHOUT_KEY:
+            yield f"customProperties: withoutKey: {each.value!r} is neither of {', '.join(WITHOUT_KEY)}"
+        elif each.property == "withoutKey" and has_key:
+            yield "customProperties: withoutKey: a property has primaryKey: remove the one or the other"
+
+
+def _has_group(pattern: object) -> bool:
+    try:
+        return isinstance(pattern, str) and re.compile(pattern).groups == 1
+    except re.error:
+        return False
+
+
+def _every(properties: list[SchemaProperty] | None) -> Iterator[SchemaProperty]:
+    """Yield properties and those inside of objects."""
+    for prop in properties or []:
+        yield prop
+        yield from _every(prop.properties)
 
 
 def is_encoding(name: str) -> bool:

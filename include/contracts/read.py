@@ -162,8 +162,12 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         raise ContractError(f"{file}: servers: path: needs one *, where the time of a fetch is put")
     if landing is not None and (not landing.path or {"", ".", ".."} & set(landing.path.split("/"))):
         raise ContractError(f"{file}: servers: path: {landing.path!r} is no path below the landing root")
-    if landing is not None and not any(column.is_key for column in columns):
-        raise ContractError(f"{file}: schema: {NO_KEY}, which tells versions of a row apart")
+    without_key = custom(document.customProperties, "withoutKey")
+    if landing is not None and not without_key and not any(column.is_key for column in columns):
+        raise ContractError(
+            f"{file}: schema: {NO_KEY}, which tells versions of a row apart: give it to the properties that do, or say"
+            " under customProperties what becomes of rows without a key: withoutKey: replaceFile or append"
+        )
     try:
         delimiter = csv_delimiter((landing.delimiter if landing else None) or ",")
     except ContractError as error:
@@ -202,6 +206,8 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         max_seconds=_limit(fetch_limits, "maxSeconds", MAX_FETCH_SECONDS, file),
         file=file,
         tags=tuple(document.tags or ()),
+        delivery_order=custom(landing.customProperties, "deliveryOrder", "name") if landing else "name",
+        without_key=without_key if landing else None,
     )
 
 

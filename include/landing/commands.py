@@ -8,10 +8,11 @@ import sys
 from include import settings
 from include.command_line import Commands, add_command, add_group
 from include.contracts import Contract, ContractError, Contracts, read_all, select
-from include.landing import ledger
+from include.landing import reject_rows
 from include.landing.files import batches, pending_files
 from include.landing.judge import judge
 from include.landing.load import land
+from include.landing.reject_rows import Choice
 from include.landing.rejects import release, replay
 from include.landing.results import FileStatus, LandingError, LandResult
 from include.landing.tables import ensure_table
@@ -164,14 +165,14 @@ def _datasets(args: argparse.Namespace) -> list[str]:
 
 def _list_rejects(args: argparse.Namespace) -> int:
     with session(settings.connection_uri("source_db"), "source_db") as connection:
-        found = ledger.count_rejects(connection, _datasets(args), args.path, args.code)
+        found = reject_rows.count(connection, _datasets(args), Choice(args.path, args.code))
     print(table(["dataset", "file", "code", "field", "rows", "first line"], found))
     return 0
 
 
 def _show_rejects(args: argparse.Namespace) -> int:
     with session(settings.connection_uri("source_db"), "source_db") as connection:
-        found = ledger.list_rejects(connection, _datasets(args), args.path, args.code, args.limit)
+        found = reject_rows.listed(connection, _datasets(args), Choice(args.path, args.code), args.limit)
     for reject in found:
         print("{dataset}: {path} line {line}: {code}: {reason}\n    {row}".format(**reject))
     return 0

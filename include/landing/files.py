@@ -7,6 +7,7 @@ from pathlib import Path
 
 from include import settings
 from include.contracts import Contract
+from include.landing.order import in_order
 from include.storage import Root
 
 _LEFT_OVER = re.compile(
@@ -15,17 +16,19 @@ _LEFT_OVER = re.compile(
 
 
 def pending_files(contract: Contract, root: str = settings.LANDING_ROOT) -> list[str]:
-    """Return the paths of a dataset's files below the landing root, sorted. Landed files are in the archive instead.
+    """Return the paths of a dataset's files below the landing root, in the order of their deliveries.
 
-    In the contract's path `*` stands for any characters of a name, and `[` for itself. What a system or a program
-    leaves beside a file is not taken: hidden files and folders, editors' copies and locks, unfinished downloads.
+    Landed files are in the archive instead. In the contract's path `*` stands for any characters of a name, and `[` for
+    itself. What a system or a program leaves beside a file is not taken: hidden files and folders, editors' copies and
+    locks, unfinished downloads.
     """
     if contract.path is None:
         return []
     place = Root(root)
     pattern = contract.path.replace("[", "[[]")
     found = sorted({*place.glob(pattern), *place.glob(pattern + ".gz")})  # `*` alone finds a .gz too
-    return [path for path in found if not _is_left_over(path, contract.path)]
+    taken = [path for path in found if not _is_left_over(path, contract.path)]
+    return [delivery.path for delivery in in_order(contract, taken, place)]
 
 
 def _is_left_over(path: str, wanted: str) -> bool:

@@ -21,7 +21,7 @@ from include.landing.results import FileResult, FileStatus, LandResult
 from include.landing.rows import Problem, RowSchema
 from include.landing.values import EXACT, escape
 from include.postgres import safe_message
-from include.readers import Line, csv_records, json_rows, opened
+from include.readers import Line, Stream, csv_records, json_rows, opened
 from include.storage import FileError, Root, check_at_rest, hash_of
 
 _BUFFER_ROWS = 200  # rows handed on at once
@@ -84,27 +84,33 @@ def read_rows(
     tail = f"\t{escape(path)}\t"
     valid = 0
     waiting: list[str] = []
+    parsed = None
     with opened(file, sha256, contract.encoding) as raw, localcontext(EXACT):
-        stream = decoded(raw, contract.encoding)
-        if contract.format == "csv":
-            known = {str(spec.name): bool(spec.required) for spec in contract.properties}
-            lines = csv_records(stream, contract.max_row_bytes, contract.delimiter, known)
-        else:
-            parser = JsonParser(contract)
-            lines = json_rows(stream, contract.max_row_bytes, parser.loads, parser.loads_all)
-        for line in lines:
+        for line in rows_of(contract, decoded(raw, contract.encoding)):
             number, _, value, problem = line
             encoded = encode(value) if problem is None else [Problem(problem.code, "", problem.reason)]
             if isinstance(encoded, list):
                 rejects.add(line, encoded)
                 continue
             valid += 1
+            parsed = value
             waiting.append(f"{encoded}{tail}{number}\n")
             if len(waiting) == _BUFFER_ROWS:
                 write(path, waiting)
                 waiting = []
         write(path, waiting)
+    if parsed is not None:
+        rejects.note_header(parsed)
     return valid
+
+
+def rows_of(contract: Contract, stream: Stream) -> Iterator[Line]:
+    """Return the rows of a stream in UTF-8 as the contract says how they are written."""
+    if contract.format == "csv":
+        known = {str(spec.name): bool(spec.required) for spec in contract.properties}
+        return csv_records(stream, contract.max_row_bytes, contract.delimiter, known)
+    parser = JsonParser(contract)
+    return json_rows(stream, contract.max_row_bytes, parser.loads, parser.loads_all)
 
 
 class RejectedRow(NamedTuple):
@@ -125,6 +131,7 @@ class RejectedRows:
         self.count = 0
         self.lines = 0  # of the file that they take, as far as nobody can say what is a row: each may have been one
         self.codes: Counter[str] = Counter()
+        self.header: str | None = None  # of a CSV, as JSON: the names by which a row can be read on its own
         self._kept: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=4 << 20)  # noqa: SIM115
 
     def __enter__(self) -> RejectedRows:
@@ -140,6 +147,7 @@ class RejectedRows:
         self.codes[problems[0].code] += 1
         if self._is_csv and problem is None:  # with the header's names, so that it can be read again on its own
             row = orjson.dumps(value).decode()
+            self.note_header(value)
         else:
             row = raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
         reason = "; ".join(problem.reason for problem in problems[:_PROBLEMS_SHOWN])
@@ -147,6 +155,11 @@ class RejectedRows:
             reason += f"; and {len(problems) - _PROBLEMS_SHOWN} more"
         kept = RejectedRow(number, problems[0].code, problems[0].field, reason, row)
         self._kept.write(orjson.dumps(list(kept)) + b"\n")
+
+    def note_header(self, value: dict[str, object]) -> None:
+        """Note the names in a CSV's header, of which each row has all."""
+        if self._is_csv and self.count and self.header is None:
+            self.header = orjson.dumps(list(value)).decode()
 
     def __iter__(self) -> Iterator[RejectedRow]:
         self._kept.seek(0)
@@ -156,6 +169,7 @@ class RejectedRows:
     def clear(self) -> None:
         """Forget all of them, before the file is read again."""
         self.count = self.lines = 0
+        self.header = None
         self.codes.clear()
         self._kept.seek(0)
         self._kept.truncate()

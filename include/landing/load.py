@@ -1,21 +1,25 @@
 """Files into their table: judged row by row, loaded whole, counted, moved to the archive.
 
-A file is known by the SHA-256 of its bytes. Its rows, its rejects and its line in landing.files commit together, under
-a lock of the dataset (small files share a transaction). The move to the archive follows; the next run completes one
-that was cut short. So a run may be killed at any moment and repeated, and two may run at once.
+A delivery is known by its path and the SHA-256 of its bytes, see `deliveries`. Its rows, its rejects and its line in
+landing.files commit together, under a lock of the dataset (small files share a transaction). The move to the archive
+follows; the next run completes one that was cut short. So a run may be killed at any moment and repeated, and two may
+run at once.
 
 A row equal to the newest version of its key is a duplicate: it is counted and not loaded. Any other valid row of a key
-that is in the table already is a new version.
+that is in the table already is a new version. Without a key every valid row is loaded.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import time
 from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import psycopg
@@ -23,7 +27,8 @@ from psycopg import sql
 
 from include import settings
 from include.contracts import Contract
-from include.landing import ledger
+from include.landing import ledger, reject_rows
+from include.landing.deliveries import Landed, Place, Verdict, judge_files, place_of
 from include.landing.files import batches
 from include.landing.judge import (
     RejectedRows,
@@ -35,9 +40,10 @@ from include.landing.judge import (
     read_rows,
 )
 from include.landing.merge import Merger, create_stage
+from include.landing.order import Delivery, in_order
 from include.landing.results import FileResult, FileStatus, LandResult, raise_for
 from include.landing.rows import RowSchema
-from include.landing.tables import create_tables, lock, name_of
+from include.landing.tables import create_tables, lock, name_of, remove_replaced
 from include.postgres import Connection, session
 from include.storage import FileError, Root, UnavailableFileError, check_at_rest, hash_of, move_to_archive
 
@@ -70,7 +76,8 @@ def land(
     ):
         create_tables(connection, [contract])
         create_stage(connection, contract)
-        waiting = deque(batches(sorted(paths), root, max_files=_GROUP_FILES, max_bytes=_GROUP_BYTES))
+        deliveries = in_order(contract, paths, Root(root))
+        waiting = deque(_groups(deliveries, root))
         loading: Future[list[FileResult]] | None = None
         while waiting or loading:
             group = _prepare(lookup, schema, waiting.popleft(), Root(root)) if waiting else None
@@ -79,10 +86,26 @@ def land(
             loading = (
                 worker.submit(_finish, connection, schema, group, Root(root), Root(archive), codes) if group else None
             )
-            waiting.extend([path] for path in (group.same_bytes if group else ()))
     result = LandResult(contract.name, tuple(results), dict(codes), time.monotonic() - began)
     raise_for(result)
     return result
+
+
+def _groups(deliveries: list[Delivery], root: str) -> Iterator[list[Delivery]]:
+    """Cut deliveries into groups that share a transaction.
+
+    Rows of a transaction have one `_loaded_at`, and their newest version is told by the bytes of `_file`. So the paths
+    of a group ascend in their bytes: o_9 and o_10 are in two.
+    """
+    by_path = {delivery.path: delivery for delivery in deliveries}
+    for batch in batches(list(by_path), root, max_files=_GROUP_FILES, max_bytes=_GROUP_BYTES):
+        group: list[Delivery] = []
+        for path in batch:
+            if group and os.fsencode(path) < os.fsencode(group[-1].path):
+                yield group
+                group = []
+            group.append(by_path[path])
+        yield group
 
 
 @dataclass
@@ -90,6 +113,7 @@ class _IncomingFile:
     """A file on its way into the table."""
 
     path: str
+    position: str  # among the deliveries
     file: Path
     sha256: str
     rejects: RejectedRows
@@ -100,6 +124,14 @@ class _IncomingFile:
     @property
     def read(self) -> int:
         return self.valid + self.rejects.count
+
+    def landed(self, result: FileResult, place: Place | None = None) -> Landed:
+        """Return what landing.files is to keep of the file."""
+        counts = (result.rows_read, result.rows_loaded, result.rows_duplicate, result.rows_rejected)
+        status = FileStatus.LANDED if result.status is FileStatus.ALREADY_LANDED else result.status
+        note = "" if result.status is FileStatus.ALREADY_LANDED else result.note
+        at, header = place.at if place else None, self.rejects.header
+        return Landed(self.path, self.sha256, self.position, status.value, counts, note, at, header)
 
 
 class _MustBeHeldError(Exception):
@@ -116,40 +148,32 @@ class _Group:
 
     files: list[_IncomingFile]
     done: dict[str, FileResult]  # by path, those of which it is clear already that they are not loaded
-    same_bytes: list[str]  # as another file of the group: their turn comes when that one is in the table
     opened: contextlib.ExitStack  # copies and rejects of the files, closed by `_finish`
 
 
-def _prepare(lookup: Connection, schema: RowSchema, paths: list[str], root: Root) -> _Group:
+def _prepare(lookup: Connection, schema: RowSchema, deliveries: list[Delivery], root: Root) -> _Group:
     """Hash the files of a group and judge the small ones. The caller owns the group, which `_finish` closes."""
     with contextlib.ExitStack() as stack:
-        found: dict[str, _IncomingFile] = {}
+        found: list[_IncomingFile] = []
         done: dict[str, FileResult] = {}
-        same_bytes: list[str] = []
-        for path in paths:
+        for path, position in deliveries:
             try:
                 path.encode()
                 file = stack.enter_context(root.fetched(path))
                 if root.local is not None:
                     check_at_rest(file)
-                sha256 = hash_of(file)
-                if sha256 in found:
-                    same_bytes.append(path)
-                else:
-                    found[sha256] = _IncomingFile(
-                        path, file, sha256, stack.enter_context(RejectedRows(schema.contract))
-                    )
+                rejects = stack.enter_context(RejectedRows(schema.contract))
+                found.append(_IncomingFile(path, position, file, hash_of(file), rejects))
             except (FileError, OSError, UnicodeError) as error:
                 done[path] = not_landed(path, error)
-        landed = ledger.already_landed(lookup, schema.contract.name, list(found))
-        for incoming in found.values():
-            if incoming.sha256 in landed:
-                done[incoming.path] = _already_landed(incoming.path, landed[incoming.sha256])
+        for incoming, verdict in zip(found, judge_files(lookup, schema.contract, found), strict=True):
+            if verdict.landed_as == incoming.path:
+                done[incoming.path] = _already_landed(incoming.path, verdict.landed_as)
             elif len(found) > 1 or incoming.file.stat().st_size <= _GROUP_BYTES:
                 failure = _judge_small(lookup, schema, incoming)
                 if failure:
                     done[incoming.path] = failure
-        return _Group(list(found.values()), done, same_bytes, stack.pop_all())
+        return _Group(found, done, stack.pop_all())
 
 
 def _finish(
@@ -157,7 +181,8 @@ def _finish(
 ) -> list[FileResult]:
     """Load what is new of a group, move what is in the table to the archive, and say what became of each file."""
     with group.opened:
-        done = group.done | _load_group(connection, schema, [f for f in group.files if f.path not in group.done])
+        new = [file for file in group.files if file.path not in group.done]
+        done = group.done | _load_group(connection, schema, new, root)
         for file in group.files:
             if done[file.path].status in (FileStatus.LANDED, FileStatus.HELD):
                 codes.update(file.rejects.codes)
@@ -197,17 +222,21 @@ def _limited(lines: list[str]) -> Write:
     return write
 
 
-def _load_group(connection: Connection, schema: RowSchema, files: list[_IncomingFile]) -> dict[str, FileResult]:
-    """Load files in one transaction; where that fails, each in one of its own, so that one does not hold up others."""
-    together = [file for file in files if file.lines is not None]
-    alone = [[file] for file in files if file.lines is None]
+def _load_group(
+    connection: Connection, schema: RowSchema, files: list[_IncomingFile], root: Root
+) -> dict[str, FileResult]:
+    """Load files in one transaction; where that fails, each in one of its own, so that one does not hold up others.
+
+    A file that is too large for memory is alone in its transaction.
+    """
     done: dict[str, FileResult] = {}
-    for group in filter(None, [together, *alone]):
+    runs = groupby(files, key=lambda file: file.path if file.lines is None else None)
+    for group in [list(run) for _, run in runs]:
         try:
-            done |= _load(connection, schema, group)
+            done |= _load(connection, schema, group, root)
         except _MustBeHeldError:
             group[0].is_held = True
-            done |= _load(connection, schema, group)
+            done |= _load(connection, schema, group, root)
         except (FileError, OSError, psycopg.Error) as error:
             if connection.broken or connection.closed:
                 raise
@@ -217,11 +246,11 @@ def _load_group(connection: Connection, schema: RowSchema, files: list[_Incoming
                 done[group[0].path] = _failed(connection, schema.contract, group[0], error)
             else:
                 for file in group:
-                    done |= _load_group(connection, schema, [file])
+                    done |= _load_group(connection, schema, [file], root)
     return done
 
 
-def _load(connection: Connection, schema: RowSchema, files: list[_IncomingFile]) -> dict[str, FileResult]:
+def _load(connection: Connection, schema: RowSchema, files: list[_IncomingFile], root: Root) -> dict[str, FileResult]:
     """Load files whole: rows, rejects and lines of landing.files, in one transaction under the dataset's lock.
 
     The lock comes before the transaction, so a dataset's `_loaded_at` follows the order of its commits.
@@ -230,24 +259,72 @@ def _load(connection: Connection, schema: RowSchema, files: list[_IncomingFile])
     results: dict[str, FileResult] = {}
     with lock(connection, contract.name):
         _check_clock(connection, contract)
-        landed = ledger.already_landed(connection, contract.name, [file.sha256 for file in files])
-        fresh = [file for file in files if file.sha256 not in landed]
-        with Merger(connection, contract) as merger:
-            for file in fresh:
-                _merge_file(merger, schema, file)
-        for file in files:
-            if file.sha256 in landed:  # by a run at the same time
-                results[file.path] = _already_landed(file.path, landed[file.sha256])
-            elif file.is_held:
-                note = held_note(contract, file.valid, file.rejects)
-                results[file.path] = FileResult(file.path, FileStatus.HELD, file.read, 0, 0, file.read, note)
-            else:
-                loaded = merger.loaded[file.path]
-                counts = (file.read, loaded, file.valid - loaded, file.rejects.count)
-                results[file.path] = FileResult(file.path, FileStatus.LANDED, *counts)
-        ledger.record_rejects(connection, contract.name, [(file.path, file.sha256, file.rejects) for file in fresh])
-        ledger.record_files(connection, contract.name, [(results[file.path], file.sha256) for file in fresh])
+        verdicts = judge_files(connection, contract, files)
+        late = [file for file, verdict in zip(files, verdicts, strict=True) if verdict.is_late]
+        in_time = [(file, verdict) for file, verdict in zip(files, verdicts, strict=True) if not verdict.is_late]
+        results |= _load_new(connection, schema, in_time, root, None)
+        for file in late:  # one at a time: each may be the one before the next
+            (verdict,) = judge_files(connection, contract, [file])
+            place = None if verdict.landed_as else place_of(connection, contract, file.position)
+            results |= _load_new(connection, schema, [(file, verdict)], root, place)
     return results
+
+
+def _load_new(
+    connection: Connection,
+    schema: RowSchema,
+    files: list[tuple[_IncomingFile, Verdict]],
+    root: Root,
+    place: Place | None,
+) -> dict[str, FileResult]:
+    """Load those of the files that are new, at a place before others or as the newest, and record all of them."""
+    contract = schema.contract
+    results: dict[str, FileResult] = {}
+    fresh = []
+    for file, verdict in files:
+        if verdict.landed_as is not None:  # also by a run at the same time
+            results[file.path] = _already_landed(file.path, verdict.landed_as)
+        elif verdict.is_returning and not _is_still_there(file, root):
+            results[file.path] = not_landed(file.path, FileNotFoundError())
+        else:
+            fresh.append(file)
+    with Merger(connection, contract, place) as merger:
+        for file in fresh:
+            _merge_file(merger, schema, file)
+    for file in fresh:
+        if file.is_held:
+            note = held_note(contract, file.valid, file.rejects)
+            results[file.path] = FileResult(file.path, FileStatus.HELD, file.read, 0, 0, file.read, note)
+        else:
+            loaded = merger.loaded[file.path]
+            counts = (file.read, loaded, file.valid - loaded, file.rejects.count)
+            results[file.path] = FileResult(file.path, FileStatus.LANDED, *counts)
+    if contract.without_key == "replaceFile":
+        remove_replaced(connection, contract, [file.path for file in fresh if not (file.is_held or file.valid)])
+    repeated = [file for file, verdict in files if verdict.landed_as not in (None, file.path)]
+    _record(connection, contract, [file.landed(results[file.path], place) for file in repeated], [])
+    _record(connection, contract, [file.landed(results[file.path], place) for file in fresh], fresh)
+    return results
+
+
+def _record(connection: Connection, contract: Contract, landed: list[Landed], files: Iterable[_IncomingFile]) -> None:
+    """Write deliveries and their rejects down."""
+    numbers = ledger.record_files(connection, contract.name, landed)
+    rejects = [(n, each, file.rejects) for n, each, file in zip(numbers, landed, files, strict=False)]
+    if rejects:
+        reject_rows.record_rejects(connection, contract.name, rejects, replaces=contract.without_key != "append")
+
+
+def _is_still_there(file: _IncomingFile, root: Root) -> bool:
+    """Return whether a path still holds the bytes that were read, before they land again.
+
+    Another run may have landed them and what came after them since they were read.
+    """
+    try:
+        with root.fetched(file.path) as found:
+            return hash_of(found) == file.sha256
+    except FileNotFoundError:
+        return False
 
 
 def _merge_file(merger: Merger, schema: RowSchema, file: _IncomingFile) -> None:
@@ -280,7 +357,7 @@ def _vacuum(connection: Connection, contract: Contract) -> None:
     """Free the room of a file that did not fit on the disk, so that smaller ones may fit."""
     with contextlib.suppress(psycopg.Error):
         connection.execute(sql.SQL("vacuum {}").format(name_of(contract)))
-        ledger.vacuum(connection)
+        reject_rows.vacuum(connection)
 
 
 def _failed(connection: Connection, contract: Contract, file: _IncomingFile, error: Exception) -> FileResult:
@@ -288,7 +365,7 @@ def _failed(connection: Connection, contract: Contract, file: _IncomingFile, err
     result = not_landed(file.path, error)
     if result.status is FileStatus.FAILED:
         with contextlib.suppress(psycopg.errors.DiskFull):  # the caller gets the result all the same
-            ledger.record_files(connection, contract.name, [(result, file.sha256)])
+            ledger.record_files(connection, contract.name, [file.landed(result)])
     return result
 
 

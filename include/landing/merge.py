@@ -10,6 +10,9 @@ in the order of their file and line. Example, with the key 1 in the table as (1,
     line 4: (1, b)     equals line 3              duplicate
 
 Lines 2 to 4 are staged, because the index finds their key in the table.
+
+Rows that come late are all staged. Each is compared with the version before its place in the order of the deliveries
+and gets the `_loaded_at` of that place. Rows without a key are never compared: all of them go in.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import psycopg
 from psycopg import sql
 
 from include.contracts import Contract
+from include.landing.deliveries import Place
 from include.landing.tables import NEWEST_FIRST, column_list, key_hash, name_of
 from include.postgres import Connection, safe_message
 from include.storage import UnusableFileError
@@ -56,14 +60,17 @@ class Merger:
     `loaded` says how many of each file; an exception inside the block leaves it to the transaction to undo them.
     """
 
-    def __init__(self, connection: Connection, contract: Contract) -> None:
+    def __init__(self, connection: Connection, contract: Contract, place: Place | None = None) -> None:
+        """Without a place, the rows are newer than all that are in the table."""
         self.loaded: Counter[str] = Counter()  # rows by file
         self._connection = connection
-        self._statements = _statements(contract)
+        self._is_compared = bool(contract.key)
+        self._is_placed = place is not None
+        self._statements = _statements(contract, place) if contract.key else _statements_without_key(contract, place)
         names = [column.name for column in contract.columns]
         self._key = [names.index(name) for name in contract.key]
         types = {column.type.partition("(")[0] for column in contract.columns if column.is_key}
-        self._is_key_plain = types <= _PLAIN_TYPES
+        self._is_key_plain = types <= _PLAIN_TYPES and place is None
         self._blocks: _Blocks = []
         self._size = 0
         self._chunks: queue.Queue[_Chunk | None] = queue.Queue(maxsize=1)
@@ -109,6 +116,8 @@ class Merger:
         """
         lines = [line for _, block in blocks for line in block]
         data = "".join(lines).encode()
+        if not self._is_compared:
+            return _Chunk(blocks, data, [], set(range(1, len(lines) + 1)) if self._is_placed else set())
         columns = [[line.split("\t", place + 1)[place] for line in lines] for place in self._key]
         texts = ["\n".join(column) for column in columns]  # COPY's text format escapes line breaks
         if not (self._is_key_plain and all(texts)):
@@ -134,7 +143,7 @@ class Merger:
     def _merge(self, chunk: _Chunk) -> None:
         """Copy the rows whose key is new, stage the others and append those that are versions."""
         compared = chunk.suspects
-        if chunk.keys:
+        if chunk.keys and self._statements.find_keys is not None:
             compared.update(number for (number,) in self._execute(self._statements.find_keys, chunk.keys))
         if not compared:
             self._copy(self._statements.copy, chunk.data)
@@ -153,7 +162,8 @@ class Merger:
         self._copy(self._statements.copy, "".join(direct).encode())
         self._execute(_EMPTY_STAGE)
         self._copy(self._statements.stage, "".join(staged).encode())
-        self._execute(self._statements.drop_repetitions)
+        if self._statements.drop_repetitions is not None:
+            self._execute(self._statements.drop_repetitions)
         self.loaded.update(dict(self._execute(self._statements.append)))
 
     def _execute(self, statement: sql.SQL | sql.Composed, values: list[str] | None = None) -> psycopg.Cursor[Any]:
@@ -182,14 +192,33 @@ def create_stage(connection: Connection, contract: Contract) -> None:
 
 
 class _Statements(NamedTuple):
-    find_keys: sql.Composed  # numbers of the rows whose key is in the table
+    find_keys: sql.Composed | None  # numbers of the rows whose key is in the table; None without a key
     copy: sql.Composed
     stage: sql.Composed
-    drop_repetitions: sql.Composed
+    drop_repetitions: sql.Composed | None  # None without a key
     append: sql.Composed
 
 
-def _statements(contract: Contract) -> _Statements:
+_COPY = sql.SQL("copy {table} ({columns}, _file, _line) from stdin")
+_STAGE = sql.SQL("copy stage ({columns}, _file, _line) from stdin")
+
+
+def _statements_without_key(contract: Contract, place: Place | None) -> _Statements:
+    """Compose the statements for rows that are compared with none."""
+    parts = {
+        "table": name_of(contract),
+        "columns": column_list(contract),
+        "at": sql.SQL("now()") if place is None else sql.Literal(place.at),
+    }
+    append = sql.SQL(
+        "with appended as (insert into {table} ({columns}, _file, _line, _loaded_at)"
+        " select {columns}, _file, _line, {at} from stage returning _file)"
+        " select _file, count(*) from appended group by _file"
+    )
+    return _Statements(None, _COPY.format(**parts), _STAGE.format(**parts), None, append.format(**parts))
+
+
+def _statements(contract: Contract, place: Place | None) -> _Statements:
     """Compose the statements of merging.
 
     In the stage, a row that equals the row before it of the same key is dropped first. Then only the first row of each
@@ -198,6 +227,8 @@ def _statements(contract: Contract) -> _Statements:
     types = {column.name: column.type for column in contract.columns}
     key = [sql.Identifier(name) for name in contract.key]
     parts: dict[str, sql.Composable] = {
+        "at": sql.SQL("now()"),
+        "until": sql.SQL(""),
         "table": name_of(contract),
         "columns": column_list(contract),
         "staged": column_list(contract, "stage"),
@@ -216,6 +247,8 @@ def _statements(contract: Contract) -> _Statements:
             for name, text in zip(key, contract.key, strict=True)
         ),
     }
+    if place is not None:
+        parts |= _placed(place, parts)
     # LIMIT in a lateral join forces one index lookup per key; a plain join may read the whole table for each chunk.
     find_keys = sql.SQL(
         "select number from rows from ({texts}) with ordinality as keys({key}, number) cross join lateral"
@@ -229,22 +262,34 @@ def _statements(contract: Contract) -> _Statements:
     )
     append = sql.SQL(
         "with appended as ("
-        "insert into {table} ({columns}, _file, _line) select {columns}, _file, _line from ("
+        "insert into {table} ({columns}, _file, _line, _loaded_at) select {columns}, _file, _line, placed_at from ("
         " select stage.*, row_number() over (partition by {hash} order by stage._file, stage._line) = 1"
         "  and newest._line is not null and row({staged}) is not distinct from row({old}) as is_duplicate"
-        " from stage left join lateral ("
-        "  select t.* from {table} t where {table_hash} = {hash} and {same_key} order by {newest_first} limit 1"
+        " from (select stage.*, {at} as placed_at from stage) as stage left join lateral ("
+        "  select t.* from {table} t where {table_hash} = {hash} and {same_key}{until}"
+        "  order by {newest_first} limit 1"
         " ) as newest on true"
         ") as compared where not is_duplicate returning _file"
         ") select _file, count(*) from appended group by _file"
     )
     return _Statements(
         find_keys.format(**parts),
-        sql.SQL("copy {table} ({columns}, _file, _line) from stdin").format(**parts),
-        sql.SQL("copy stage ({columns}, _file, _line) from stdin").format(**parts),
+        _COPY.format(**parts),
+        _STAGE.format(**parts),
         drop_repetitions.format(**parts),
         append.format(**parts),
     )
+
+
+def _placed(place: Place, parts: dict[str, sql.Composable]) -> dict[str, sql.Composable]:
+    """Return the parts of statements for rows that have their place before others."""
+    times = {"at": sql.Literal(place.at), "before": sql.Literal(place.before), "later": sql.Literal(list(place.later))}
+    at = sql.SQL(
+        "case when exists (select from {table} t where {table_hash} = {hash} and {same_key}"
+        " and t._loaded_at < {at} and t._file = any({later}::text[])) then {before} else {at} end"
+    )
+    until = sql.SQL(" and (t._loaded_at, t._file, t._line) < (stage.placed_at, stage._file, stage._line)")
+    return {"at": at.format(**(parts | times)) if place.later else times["at"], "until": until}
 
 
 def _rejected(error: psycopg.Error, data: bytes) -> UnusableFileError:

@@ -1,7 +1,7 @@
 """The tables of datasets, one each: made from their contracts and changed as these change.
 
 A dataset's table holds every version of every row and is only ever appended to; `<table>_current` shows the newest
-version of each key.
+version of each key. Without a key it shows the rows of each file's newest version, or all, as the contract says.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from include.landing import ledger
 from include.names import quoted
 from include.postgres import Connection, session, session_lock
 
-# _file takes part in saying which version of a row is the newest, so it is compared byte by byte on every server.
+# Of rows that were loaded at once, _file says which version is the newest, so it is compared byte by byte on every
+# server; landing loads at once what is in this order.
 METADATA = sql.SQL(
     '_file text collate "C" not null, _line bigint not null, _loaded_at timestamptz not null default now(), '
     "_xid xid8 not null default pg_current_xact_id()"
@@ -161,17 +162,20 @@ def _follow(connection: Connection, contract: Contract) -> None:
         connection.execute(sql.SQL("alter table {} add column {}").format(name_of(contract), definition))
         _comment(connection, contract, column)
     shown = _columns(connection, contract.schema, f"{contract.table}_current")
-    is_current = shown == _columns(connection, contract.schema, contract.table) and _orders_by_newest(
-        connection, contract
-    )
+    is_current = shown == _columns(connection, contract.schema, contract.table) and _shows_newest(connection, contract)
     if _index_key(connection, contract) or not is_current:
         _create_view(connection, contract)
 
 
-def _orders_by_newest(connection: Connection, contract: Contract) -> bool:
-    query = "select pg_get_viewdef(format('%%I.%%I', %s::text, %s::text)::regclass)"
+def _shows_newest(connection: Connection, contract: Contract) -> bool:
+    """Return whether the view shows what the contract says is the newest, told by how Postgres spells it."""
+    query = "select lower(pg_get_viewdef(format('%%I.%%I', %s::text, %s::text)::regclass))"
     found = connection.execute(query, [contract.schema, f"{contract.table}_current"]).fetchone()
-    return found is not None and NEWEST_FIRST.as_string().lower() in found[0].lower()
+    if found is None:
+        return False
+    is_of_key = NEWEST_FIRST.as_string() in found[0]
+    is_of_file = "newest._file" in found[0]
+    return (is_of_key, is_of_file) == (bool(contract.key), contract.without_key == "replaceFile")
 
 
 def _index_key(connection: Connection, contract: Contract) -> bool:
@@ -187,13 +191,14 @@ def _index_key(connection: Connection, contract: Contract) -> bool:
         " where indrelid = to_regclass(format('%%I.%%I', %s::text, %s::text)) and indexprs is not null",
         [contract.schema, contract.table],
     ).fetchall()
-    if any(expression.startswith(wanted) for _, expression in found):
+    if contract.key and any(expression.startswith(wanted) for _, expression in found):
         return False
     for name, expression in found:
         if expression.startswith(prefix):
             connection.execute(sql.SQL("drop index {}").format(sql.Identifier(contract.schema, name)))
-    connection.execute(sql.SQL("create index on {} (({}))").format(name_of(contract), key_hash(contract, "")))
-    return True
+    if contract.key:
+        connection.execute(sql.SQL("create index on {} (({}))").format(name_of(contract), key_hash(contract, "")))
+    return bool(contract.key)
 
 
 def _exists(connection: Connection, schema: str, table: str) -> bool:
@@ -214,15 +219,28 @@ def _create(connection: Connection, contract: Contract) -> None:
 
 
 def _create_view(connection: Connection, contract: Contract) -> None:
+    key = sql.SQL(", ").join(map(sql.Identifier, contract.key))
+    if contract.key:
+        rows = sql.SQL("select distinct on ({key}) * from {table} order by {key}, {newest_first}")
+    elif contract.without_key == "replaceFile":
+        rows = sql.SQL(
+            "select t.* from {table} t join (select _file, max(_loaded_at) as _loaded_at from {table} group by _file)"
+            " as newest on newest._file = t._file and newest._loaded_at = t._loaded_at"
+        )
+    else:
+        rows = sql.SQL("select * from {table}")
     connection.execute(
-        sql.SQL("create or replace view {} as select distinct on ({}) * from {} order by {}, {}").format(
+        sql.SQL("create or replace view {} as {}").format(
             sql.Identifier(contract.schema, f"{contract.table}_current"),
-            sql.SQL(", ").join(map(sql.Identifier, contract.key)),
-            name_of(contract),
-            sql.SQL(", ").join(map(sql.Identifier, contract.key)),
-            NEWEST_FIRST,
+            rows.format(key=key, table=name_of(contract), newest_first=NEWEST_FIRST),
         )
     )
+
+
+def remove_replaced(connection: Connection, contract: Contract, paths: list[str]) -> None:
+    """Delete the rows of files whose new version has none: no row could say that it replaces them."""
+    if paths:
+        connection.execute(sql.SQL("delete from {} where _file = any(%s)").format(name_of(contract)), [paths])
 
 
 def _comment(connection: Connection, contract: Contract, column: Column) -> None:

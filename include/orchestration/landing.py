@@ -58,6 +58,13 @@ def check_all_landed(batches: Iterable[list[str] | None]) -> None:
         raise FilesNotLandedError("\n".join(sentences))
 
 
+def _without_key(contract: Contract) -> list[str]:
+    if contract.without_key is None:
+        return []
+    again = "replaces its rows" if contract.without_key == "replaceFile" else "adds its rows to them"
+    return [f"It has no key: every row counts, and a file that comes again under its path {again}."]
+
+
 def dag_page(contract: Contract) -> str:
     """Return a landed contract in Markdown, for the page of its DAG."""
     lines = [f"### {contract.name}", contract.description, ""]
@@ -70,6 +77,7 @@ def dag_page(contract: Contract) -> str:
         f"`include/contracts/{contract.source}/{contract.dataset}.yaml`, to `landing.rejects`. "
         f"A file without a valid row is held whole, and so is one of which more than {contract.max_bad_percent:g} %"
         f"{f', and more than {contract.max_bad_rows} rows,' if contract.max_bad_rows else ''} are rejected.",
+        *_without_key(contract),
         "",
         *(f"* {rule.name}: {rule.description}" for rule in contract.rules),
         "",

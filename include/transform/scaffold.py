@@ -48,7 +48,7 @@ select * from final
 NEWEST = Template("""\
 newest as (
 
-    {{ newest_version('source', [$key]) }}
+    {{ $macro }}
 
 ),
 
@@ -140,14 +140,13 @@ def draft_staging(contract: Contract, project: Path) -> dict[Path, str]:
     columns = _columns(contract)
     key = [column for column in columns if column.source in contract.key]
     name = staging_name(contract)
+    newest = _newest(contract)
     text = STAGING.substitute(
         raw=repr(settings.RAW_PREFIX + contract.source),
         table=repr(contract.dbt_name),
-        newest=NEWEST.substitute(key=", ".join(repr(identifier(column)) for column in contract.key))
-        if contract.is_landed
-        else "",
+        newest=NEWEST.substitute(macro=newest) if newest else "",
         columns=_select([column.renamed for column in columns]),
-        rows="newest" if contract.is_landed else "source",
+        rows="newest" if newest else "source",
     )
     model: dict[str, Any] = {"name": name, "description": _staging_description(contract, key), **_owned(contract)}
     model["columns"] = [_staging_column(column, is_key=[column] == key) for column in columns]
@@ -156,6 +155,13 @@ def draft_staging(contract: Contract, project: Path) -> dict[Path, str]:
         model["data_tests"] = [{"unique_together": {"name": f"unique_{name}", "arguments": {"columns": Line(names)}}}]
     path = project / "models" / "staging" / contract.source / f"{name}.sql"
     return {path: text, path.with_suffix(".yml"): dump({"version": 2, "models": [model]})}
+
+
+def _newest(contract: Contract) -> str:
+    """Return the call of the macro that picks a landed table's newest rows; nothing where every row counts."""
+    if contract.is_landed and contract.key:
+        return f"newest_version('source', [{', '.join(repr(identifier(column)) for column in contract.key)}])"
+    return "newest_file_version('source')" if contract.without_key == "replaceFile" else ""
 
 
 def draft_mart(contract: Contract, name: str, domain: str, project: Path) -> dict[Path, str]:
@@ -242,7 +248,12 @@ def _listed(columns: list[Column]) -> str:
 
 def _staging_description(contract: Contract, key: list[Column]) -> str:
     state = "as the newest landed version has it" if contract.is_landed else "as the application has it"
-    sentences = [f"One row per {_listed(key)} of {contract.name}, {state}.", without_jinja(contract.description)]
+    grain = f"One row per {_listed(key)} of {contract.name}, {state}."
+    if contract.without_key == "replaceFile":
+        grain = f"One row per row of the newest version of each file of {contract.name}, which has no key."
+    elif contract.without_key:
+        grain = f"One row per landed row of {contract.name}, which has no key."
+    sentences = [grain, without_jinja(contract.description)]
     sentences += ["Holds personal values."] if any(holds_personal(column.spec) for column in contract.columns) else []
     return " ".join(filter(None, sentences))
 

@@ -242,6 +242,7 @@ def test_the_shortest_key_that_is_unique_is_offered_with_figures(
     keyed = [each for each in properties(document).values() if each.get("primaryKey")]
     assert [each["name"] for each in sorted(keyed, key=lambda each: each["primaryKeyPosition"])] == key
     assert said in notes
+    assert ("withoutKey: replaceFile" in notes) == (not key)
     (problem,) = check_file(tmp_path / "contracts/web/orders.yaml") or [None]
     assert (problem is None) == bool(key)
     todo = document["schema"][0]["description"]

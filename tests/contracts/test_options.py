@@ -38,6 +38,28 @@ def label(kind: str, type_: str, rest: str) -> tuple[str, str]:
             'delimiter: ",", customProperties: [{property: quote, value: x}]',
             "servers: customProperties: 'quote' is none that is carried out: there are urlSetting",
         ),
+        (
+            'delimiter: ","',
+            "customProperties: [{property: deliveryOrder, value: size}]",
+            "deliveryOrder: 'size' orders nothing: write name, modified, or a regular expression with one group",
+        ),
+        (
+            'delimiter: ","',
+            r"customProperties: [{property: deliveryOrder, value: '(\d+)_(\d+)'}]",
+            "deliveryOrder: .* orders nothing",
+        ),
+        ('delimiter: ","', "customProperties: [{property: deliveryOrder, value: '('}]", r"'\(' orders nothing"),
+        ('delimiter: ","', "customProperties: [{property: deliveryOrder, value: 1}]", "1 orders nothing"),
+        (
+            "{property: maxBadRows, value: 3}",
+            "{property: withoutKey, value: append}",
+            "withoutKey: a property has primaryKey: remove the one or the other",
+        ),
+        (
+            "{property: maxBadRows, value: 3}",
+            "{property: withoutKey, value: forget}",
+            "withoutKey: 'forget' is neither of replaceFile, append",
+        ),
         ('delimiter: ","', "encoding: latin-99", "servers: encoding: 'latin-99' is none that Python knows"),
         ('delimiter: ","', "encoding: base64", "servers: encoding: 'base64' is none"),
         (

@@ -102,6 +102,21 @@ SECRETS = """
              required: true, classification: personal, description: Whose.}
           - {name: note, logicalType: string, physicalType: text, description: Note.}
 """
+LINES = """
+    apiVersion: v3.2.0
+    kind: DataContract
+    id: web.lines
+    version: 1.0.0
+    status: active
+    servers: [{server: landing, type: custom, path: web/*.log.json, format: json}]
+    customProperties: [{property: withoutKey, value: replaceFile}]
+    schema:
+      - name: lines
+        logicalType: object
+        properties:
+          - {name: line, logicalType: string, physicalType: text, required: true, description: A line of a log.}
+          - {name: level, logicalType: string, physicalType: text, description: How bad it is.}
+"""
 
 
 class Project:
@@ -114,7 +129,13 @@ class Project:
             self.dbt,
             ignore=shutil.ignore_patterns("models", "target", "logs", "no_order_is_lost.sql"),
         )
-        for name, text in {"visits": VISITS, "page-texts": PAIRS, "people": PEOPLE, "secrets": SECRETS}.items():
+        for name, text in {
+            "visits": VISITS,
+            "page-texts": PAIRS,
+            "people": PEOPLE,
+            "secrets": SECRETS,
+            "lines": LINES,
+        }.items():
             file = self.contracts / "web" / f"{name}.yaml"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(textwrap.dedent(text), encoding="utf-8")

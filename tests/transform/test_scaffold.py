@@ -26,10 +26,11 @@ def test_drafts_parse_lint_and_build_on_rows(project: Project, target_uri: str) 
     written += project.model_new("web.page-texts", "texts")
     written += project.model_new("web.people", "people_by_state")
     written += project.model_new("web.secrets")
+    written += project.model_new("web.lines")
     assert {path.relative_to(project.dbt / "models").as_posix() for path in written} == {
         *(
             f"staging/web/stg_web__{table}.{kind}"
-            for table in ("visits", "page_texts", "people", "secrets")
+            for table in ("visits", "page_texts", "people", "secrets", "lines")
             for kind in ("sql", "yml")
         ),
         *(f"marts/pages/visits_by_number.{kind}" for kind in ("sql", "yml")),
@@ -55,7 +56,9 @@ def test_drafts_parse_lint_and_build_on_rows(project: Project, target_uri: str) 
     landed = [contract for contract in read_contracts(project.contracts) if contract.is_landed]
     assert ensure_tables(landed, target_uri) == []
     with psycopg.connect(target_uri) as connection:
-        connection.execute("drop view if exists web.visits_current, web.page_texts_current, web.secrets_current")
+        connection.execute(
+            "drop view if exists web.visits_current, web.page_texts_current, web.secrets_current, web.lines_current"
+        )
         connection.execute("alter schema web rename to raw_web")
         connection.execute("create type raw_web.state as enum ('active', 'gone')")
         connection.execute(
@@ -233,7 +236,7 @@ def test_mart_of_a_staging_model_that_is_still_as_drafted_may_follow_later(proje
         (
             "web.nothing",
             None,
-            "web.nothing: no contract describes such a dataset; there are web.page-texts, web.people",
+            "web.nothing: no contract describes such a dataset; there are web.lines, web.page-texts, web.people",
         ),
         ("web.visits", "Visits", "Visits: a mart and its domain are named in small letters"),
         ("web.secrets", "secrets", "web.secrets: no mart can be drafted: its key is personal"),

@@ -77,13 +77,13 @@ def draft(
     what = "TODO: what one row is."
     if not key.names:
         what += f" Give the properties that tell its rows apart a primaryKey: {key.notes[-1]}."
-    if found.data_in_header:
-        what += f" {found.data_in_header[0].upper()}{found.data_in_header[1:]}."
         report(
             "give the properties that tell rows apart a primaryKey; or, where every row counts, say so under"
             " customProperties: withoutKey: replaceFile (a file's rows are replaced when the same path comes again) or"
             " withoutKey: append (they stay)"
         )
+    if found.data_in_header:
+        what += f" {found.data_in_header[0].upper()}{found.data_in_header[1:]}."
     document: dict[str, Any] = {
         **draft_head(source, dataset),
         "description": {"purpose": "TODO: what the rows are, and what for."},

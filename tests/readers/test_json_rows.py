@@ -60,6 +60,7 @@ def test_json_line_that_is_no_row_comes_with_its_problem_and_its_bytes(tmp_path:
         (b"no gzip", "is named .gz and holds no gzip"),
         (gzip.compress(b'{"id": 1}\n' * 1000)[:-20], "ends within its gzip stream|holds damaged gzip"),
     ],
+    ids=["no gzip", "cut short"],  # the bytes differ by the second in which they are made
 )
 def test_damaged_gzip_is_an_error_of_the_file(tmp_path: Path, content: bytes, sentence: str) -> None:
     with pytest.raises(UnusableFileError, match=sentence):

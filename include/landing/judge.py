@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import tempfile
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ import psycopg
 
 from include import settings
 from include.contracts import Contract
-from include.decoding import decoded
+from include.decoding import decoded, unknown_character
 from include.landing.json_parser import JsonParser
 from include.landing.results import FileResult, FileStatus, LandResult
 from include.landing.rows import Problem, RowSchema
@@ -94,7 +95,7 @@ def read_rows(
             lines = json_rows(stream, contract.max_row_bytes, parser.loads, parser.loads_all)
         for line in lines:
             number, _, value, problem = line
-            encoded = encode(value) if problem is None else [Problem(problem.code, "", problem.reason)]
+            encoded = encode(value) if problem is None else [_problem(line, contract.encoding)]
             if isinstance(encoded, list):
                 rejects.add(line, encoded)
                 continue
@@ -105,6 +106,14 @@ def read_rows(
                 waiting = []
         write(path, waiting)
     return valid
+
+
+def _problem(line: Line, encoding: str) -> Problem:
+    """Return the problem of a line that could not be read."""
+    _, raw, _, problem = line
+    assert problem is not None
+    is_decoded = problem.code == "encoding" and codecs.lookup(encoding).name != "utf-8"
+    return Problem(problem.code, "", unknown_character(raw, encoding) if is_decoded else problem.reason)
 
 
 class RejectedRow(NamedTuple):

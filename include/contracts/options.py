@@ -30,6 +30,12 @@ _OF_TYPE = {
 }
 # What becomes of the rows of a dataset without a key when a file of the same path is delivered again.
 WITHOUT_KEY = ("replaceFile", "append")
+# Codecs of text that are no encodings of files: of names, of a programming language's escapes, what a machine has set,
+# and those of seven bits in which one text is spelled in many ways.
+_NOT_OF_FILES = (
+    *("idna", "punycode", "undefined", "unicode-escape", "unicode_escape", "raw-unicode-escape", "raw_unicode_escape"),
+    *("charmap", "mbcs", "oem", "utf-7", "hz"),
+)
 _FORMATS = ("email", "uuid", "uri", "hostname", "ipv4", "ipv6")
 
 
@@ -48,7 +54,10 @@ def unknown_options(document: OpenDataContractStandard, landing: Server | None) 
         yield from server_problems(landing)
         yield from _unknown("servers: customProperties", landing.customProperties, _OF_SERVER)
         if landing.encoding and not is_encoding(landing.encoding):
-            yield f"servers: encoding: {landing.encoding!r} is none that Python knows: UTF-8, Windows-1252, UTF-16, ..."
+            yield (
+                f"servers: encoding: {landing.encoding!r} is none of a file that Python knows: UTF-8,"
+                " Windows-1252, UTF-16, ..."
+            )
         yield from _of_versions(document, landing)
     for table in document.schema_ or []:
         yield from _unknown("schema: customProperties", table.customProperties, ())
@@ -96,7 +105,7 @@ def is_encoding(name: str) -> bool:
     except LookupError:
         return False
     is_text = getattr(found, "_is_text_encoding", True)  # base64 and the like are codecs too
-    return is_text and found.incrementaldecoder is not None and found.name not in ("idna", "punycode", "undefined")
+    return is_text and found.incrementaldecoder is not None and found.name not in _NOT_OF_FILES
 
 
 def _unknown(place: str, properties: list[CustomProperty] | None, known: tuple[str, ...]) -> Iterator[str]:

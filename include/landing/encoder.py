@@ -22,9 +22,12 @@ of usual values runs through them without a call. For an integer key and a text 
             return line.replace('\\n', '\\\\n')
         except RejectedValueError as error:
             return rejected(error)
+        except KeyError:
+            return explain(row)
 
-`is_valid` checks what a JSON schema can say. The statements check what it can't: that a date exists, that a number fits
-its column, the limits of a number that arrives as text, sums.
+`is_valid` checks what a JSON schema can say. It asks for no required value that is read by its name (`row['id']`):
+where that is missing, the KeyError says so. The statements check what no schema can: that a date exists, that a number
+fits its column, the limits of a number that arrives as text, sums.
 
 The source is put together from the templates below. A line `$name` alone stands for statements, `$name` within a line
 for an expression. Whatever comes from the contract is put in as a literal (`repr`), so that no contract can bring code.
@@ -70,6 +73,8 @@ _ENCODE = r"""
             return line.replace('\n', '\\n')
         except RejectedValueError as error:
             return rejected(error)
+        except KeyError:
+            return explain(row)
 """
 _OPTIONAL = """
     if $v is None:
@@ -140,13 +145,16 @@ _JSON_OPTIONAL = """
         $part = $null_member
 """
 _SUM = """
+    total = $total
+    for item in $lines:
+        total -= $product
+    if total:
+        reject($code, $reason, '')
+"""
+_OPTIONAL_SUM = """
     lines, total = $lines, $total
     if lines is not None and total is not None:
-        total = $total_as_decimal
-        for item in lines:
-            total -= $product
-        if total:
-            reject($code, $reason, '')
+        $sum
 """
 
 
@@ -357,26 +365,33 @@ class _Writer:
         for name in said["product"]:
             if name not in inner or not inner[name].required:
                 raise self._unusable(rule, f"product: {name!r} is no required property of the items of {said['sumOf']}")
-        return _filled(
+        is_sure = ".get(" not in lines + equals
+        check = _filled(
             _SUM,
-            lines=lines,
-            total=equals,
-            total_as_decimal=self._decimal(total, "total"),
+            lines=lines if is_sure else "lines",
+            total=self._decimal(total, equals if is_sure else "total"),
             product=" * ".join(self._decimal(inner[name], f"item[{name!r}]") for name in said["product"]),
             code=repr(f"rule.{rule.name}"),
             reason=repr(f"not so: {rule.description}"),
         )
+        return check if is_sure else _filled(_OPTIONAL_SUM, lines=lines, total=equals, sum=check)
 
     def _reach(self, rule: Rule, path: str) -> tuple[SchemaProperty, str]:
-        """Return the property at a path of the row, and the expression that gives its value or None."""
+        """Return the property at a path of the row, and the expression that gives its value or None.
+
+        None is possible only where the expression has a `get`.
+        """
         expression, properties = "row", list(self.contract.properties)
         found: SchemaProperty | None = None
+        is_sure = True
         for name in path.split("."):
-            expression = expression if found is None else f"({expression} or {{}})"
+            expression = expression if is_sure else f"({expression} or {{}})"
             found = next((spec for spec in properties if spec.name == name), None)
             if found is None:
                 raise self._unusable(rule, f"there is no {path} in the row")
-            expression, properties = f"{expression}.get({name!r})", list(found.properties or [])
+            is_sure = is_sure and bool(found.required)
+            expression += f"[{name!r}]" if is_sure else f".get({name!r})"
+            properties = list(found.properties or [])
         assert found is not None
         return found, expression
 

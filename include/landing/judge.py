@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import tempfile
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ import psycopg
 
 from include import settings
 from include.contracts import Contract
-from include.decoding import decoded
+from include.decoding import decoded, unknown_character
 from include.landing.json_parser import JsonParser
 from include.landing.results import FileResult, FileStatus, LandResult
 from include.landing.rows import Problem, RowSchema
@@ -88,7 +89,7 @@ def read_rows(
     with opened(file, sha256, contract.encoding) as raw, localcontext(EXACT):
         for line in rows_of(contract, decoded(raw, contract.encoding)):
             number, _, value, problem = line
-            encoded = encode(value) if problem is None else [Problem(problem.code, "", problem.reason)]
+            encoded = encode(value) if problem is None else [_problem(line, contract.encoding)]
             if isinstance(encoded, list):
                 rejects.add(line, encoded)
                 continue
@@ -111,6 +112,14 @@ def rows_of(contract: Contract, stream: Stream) -> Iterator[Line]:
         return csv_records(stream, contract.max_row_bytes, contract.delimiter, known)
     parser = JsonParser(contract)
     return json_rows(stream, contract.max_row_bytes, parser.loads, parser.loads_all)
+
+
+def _problem(line: Line, encoding: str) -> Problem:
+    """Return the problem of a line that could not be read."""
+    _, raw, _, problem = line
+    assert problem is not None
+    is_decoded = problem.code == "encoding" and codecs.lookup(encoding).name != "utf-8"
+    return Problem(problem.code, "", unknown_character(raw, encoding) if is_decoded else problem.reason)
 
 
 class RejectedRow(NamedTuple):

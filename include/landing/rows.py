@@ -14,7 +14,7 @@ makes a valid row a line for COPY. The codes of problems are stable; people and 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -55,16 +55,12 @@ class RowSchema:
         self.schema = _object_schema(contract.properties, self.is_text)
         if self._schema_rules:
             self.schema["allOf"] = [rule.implementation for rule in self._schema_rules]
-        try:
-            self._validator = jsonschema_rs.Draft202012Validator(
-                self.schema, validate_formats=True, email_options=EMAIL
-            )
-        except jsonschema_rs.ValidationError as error:
-            raise ContractError(f"{contract.file}: makes no JSON schema: {error.message}") from None
+        self._validator = _validator(self.schema, contract)
+        quick = _validator(_without_required(self.schema, contract.properties, is_in_jsonb=False), contract)
         self._specs = dict(_specs(contract.properties, ""))
         # Returns a row's line for COPY, without its end, or what is wrong with the row. Call it in the context EXACT.
         self.encode: Callable[[Any], str | list[Problem]] = encoder(
-            contract, self._validator.is_valid, self.explain, self._rejected
+            contract, quick.is_valid, self.explain, self._rejected
         )
 
     def explain(self, row: Any) -> list[Problem]:
@@ -165,6 +161,36 @@ _LIMITS = {
 
 
 # --- the JSON schema of a contract ------------------------------------------------------------------------------------
+
+
+def _validator(schema: dict[str, Any], contract: Contract) -> jsonschema_rs.Draft202012Validator:
+    try:
+        return jsonschema_rs.Draft202012Validator(schema, validate_formats=True, email_options=EMAIL)
+    except jsonschema_rs.ValidationError as error:
+        raise ContractError(f"{contract.file}: makes no JSON schema: {error.message}") from None
+
+
+def _without_required(
+    schema: dict[str, Any], properties: Sequence[SchemaProperty], *, is_in_jsonb: bool
+) -> dict[str, Any]:
+    """Return an object's schema that asks for no value which the encoder reads by its name, and so misses by itself.
+
+    Asking takes a quarter of the validator's time. The encoder reads by its name what is required in the row, in an
+    object whose values are columns where all objects around it are required, and in every object of a jsonb column.
+    """
+    made = {keyword: said for keyword, said in schema.items() if keyword != "required"}
+    made["properties"] = dict(schema["properties"])
+    for spec in properties:
+        name, inner, items = str(spec.name), schema["properties"][spec.name], spec.items
+        is_column = bool(spec.physicalType)
+        if spec.logicalType == "object" and (is_in_jsonb or is_column or spec.required):
+            made["properties"][name] = _without_required(
+                inner, spec.properties or (), is_in_jsonb=is_in_jsonb or is_column
+            )
+        elif items and items.logicalType == "object":
+            rest = _without_required(inner["items"], items.properties or (), is_in_jsonb=True)
+            made["properties"][name] = inner | {"items": rest}
+    return made
 
 
 def _object_schema(properties: tuple[SchemaProperty, ...] | list[SchemaProperty], is_text: bool) -> dict[str, Any]:

@@ -76,8 +76,11 @@ def header_names(header: list[str]) -> list[str]:
 
 
 def _line_end(first: bytes) -> bytes:
-    """Return what ends the lines of a file, told by its first line: CR, or LF, which a CR may stand before."""
-    found = re.search(rb"\r\n?|\n", re.sub(rb'"[^"]*"', b"", first))
+    """Return what ends the lines of a file, told by its first line: CR, or LF, which CRs may stand before.
+
+    Two of them are what text mode under Windows makes of CR LF.
+    """
+    found = re.search(rb"\r+\n|\r|\n", re.sub(rb'"[^"]*"', b"", first))
     return b"\r" if found and found[0] == b"\r" else b"\n"
 
 

@@ -1,8 +1,9 @@
 """JSON values in an array, or one after the other over several lines, read one by one whatever the file's size.
 
 Where a value ends is told by Python's json module, or, where each stands on a line of its own, by the line's end. Then
-the caller's parser reads it. A damaged value is one reject up to where the next one certainly begins. Where nothing is
-certain any more, the file can't be used.
+the caller's parser reads it. A bad value whose end is known is one reject, as is one that is too long. A damaged one is
+a reject up to where the next one certainly begins, and counts as so many rows as it has lines. Where nothing is certain
+any more, the file can't be used.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from include.readers.streams import CHUNK, Line, Stream, Unreadable, UnreadableRowError, problem_of
+from include.readers.streams import CHUNK, KEPT_BYTES, Line, Stream, Unreadable, UnreadableRowError, problem_of
 from include.storage import UnusableFileError
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -22,6 +23,8 @@ _BRACKETS = re.compile(r'"(?:[^"\\\n]|\\.)*"?|[{}\[\]]')  # and texts, none of w
 _FOLLOWS = re.compile(r"[ \t\r\n]*(?:,[ \t\r\n]*[{\[\]]|[\]{]|\Z)")  # a next value, the array's end or the file's
 _CLOSES = {"{": "}", "[": "]"}
 _SCALAR = re.compile(r"[^,\]\n]*")
+_QUOTE_OR_BRACKET = re.compile(r'["{}\[\]]')
+_REST_OF_TEXT = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)  # without a way back, which would take memory
 _INDENT = 1000  # characters before a value that are kept, to see how its line begins
 _NEAR = 32  # characters; an error so close to the end of what was read may be due to that end
 
@@ -34,8 +37,9 @@ class JsonValues:
         self._max_bytes = max_bytes
         self._loads = loads
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        self._scan = json.JSONDecoder().raw_decode
+        self._scan = json.JSONDecoder(strict=False).raw_decode  # a line end within a text does not hide the value's end
         self._text = self._decoder.decode(first)
+        self._break = "\r" if "\r" in self._text and "\n" not in self._text else "\n"
         self._is_end = not first
         self._place = 0  # in the text
         self._number = 1  # of the line that the place is in
@@ -70,7 +74,7 @@ class JsonValues:
                 return False
 
     def _go_to(self, place: int) -> None:
-        self._number += self._text.count("\n", self._place, place)
+        self._number += self._text.count(self._break, self._place, place)
         self._place = place
 
     def _more(self) -> bool:
@@ -99,7 +103,7 @@ class JsonValues:
             except RecursionError:
                 return self._damaged(depth)
             if is_cut and len(self._text) - self._place > self._max_bytes:
-                raise self._too_long()
+                return self._too_long()
             if not is_cut or not self._more():
                 return self._damaged(depth)
         if end == len(self._text) and self._text[end - 1] not in '}]"' and self._more():  # a number may go on
@@ -127,21 +131,21 @@ class JsonValues:
     def _parsed(self, number: int, end: int) -> Line:
         """Return the value that ends there."""
         raw = self._text[self._place : end].encode("utf-8", "surrogateescape")
-        if len(raw) > self._max_bytes:
-            raise self._too_long()
         self._go_to(end)
-        lines = self._number - number + 1
+        if len(raw) > self._max_bytes:
+            return (number, raw[:KEPT_BYTES], None, self._length_problem())
         try:
             return (number, raw, self._loads(raw), None)
         except UnreadableRowError as error:
             return (number, raw, None, Unreadable(error.code, error.reason))
         except ValueError:
-            return (number, raw, None, problem_of(raw, "json", "the value is not JSON", lines))
+            return (number, raw, None, problem_of(raw, "json", "the value is not JSON"))
 
     def _damaged(self, depth: int) -> Line:
         """Pass over a value that is no JSON, to where the next one certainly begins."""
         number = self._number
         end = self._balanced_end()
+        is_one = end is not None
         while end is None:
             end = self._next_line_like_this()
             if end is not None or len(self._text) - self._place > self._max_bytes or not self._more():
@@ -156,7 +160,7 @@ class JsonValues:
         raw = self._text[self._place : end].encode("utf-8", "surrogateescape")
         self._go_to(end)
         cut = "; the file ends in it" if end == len(self._text) and not depth else ""
-        lines = raw.rstrip().count(b"\n") + 1
+        lines = 1 if is_one else raw.rstrip().count(self._break.encode()) + 1
         return (number, raw, None, problem_of(raw, "json", f"the value is not JSON{cut}", lines))
 
     def _balanced_end(self) -> int | None:
@@ -201,8 +205,37 @@ class JsonValues:
         found = self._text.find("\n" + indent + "{", self._place)
         return None if found < 0 else found + 1 + len(indent)
 
-    def _too_long(self) -> UnusableFileError:
-        return UnusableFileError(
-            f"has a value of more than {self._max_bytes} bytes in line {self._number}: mend it, or raise maxRowBytes "
-            "in the contract"
-        )
+    def _too_long(self) -> Line:
+        """Pass over a value that is too long to be read, to where its quotes and brackets say that it ends."""
+        number = self._number
+        kept = self._text[self._place : self._place + KEPT_BYTES].encode("utf-8", "surrogateescape")[:KEPT_BYTES]
+        depth, is_in_text = 0, False
+        while True:
+            # A backslash at the end of what was read belongs to what comes next.
+            stop = len(self._text) if self._is_end else len(self._text.rstrip("\\"))
+            place = self._place
+            while place < stop:
+                if is_in_text:
+                    rest = _REST_OF_TEXT.match(self._text, place, stop)
+                    place = rest.end() if rest else place
+                    is_in_text = place == stop
+                else:
+                    found = _QUOTE_OR_BRACKET.search(self._text, place, stop)
+                    if found is None:
+                        break
+                    place = found.start()
+                    is_in_text = found[0] == '"'
+                    depth += (found[0] in "{[") - (found[0] in "}]")
+                place += 1
+                if depth == 0 and not is_in_text:
+                    self._go_to(place)
+                    return (number, kept, None, self._length_problem())
+            self._go_to(stop)
+            if not self._more():
+                raise UnusableFileError(
+                    f"has a value of more than {self._max_bytes} bytes in line {number}, and nothing says where it "
+                    "ends: mend it, or raise maxRowBytes in the contract"
+                )
+
+    def _length_problem(self) -> Unreadable:
+        return Unreadable("too_long", f"the value is longer than {self._max_bytes} bytes")

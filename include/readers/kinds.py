@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import codecs
 import re
+import zlib
 
 from include.storage import UnusableFileError
 
 _UNPACK = "unpack it, and land what it holds"
 _EXPORT = "export it as CSV or JSON"
 _ENCODE = "write it as UTF-8, or name its encoding in the contract"
-_KINDS: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
-    (re.compile(pattern, re.DOTALL | re.IGNORECASE), what, next_step)
+# Where the first bytes of a format may be text too, such as the name of a column, what follows has to fit as well.
+_BINARY: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
+    (re.compile(pattern, re.DOTALL), what, next_step)
     for pattern, what, next_step in (
-        (rb"PK\x03\x04.{0,4000}(\[content_types\]\.xml|xl/)", "an Excel workbook", _EXPORT),
+        (rb"PK\x03\x04.{0,4000}(\[Content_Types\]\.xml|xl/)", "an Excel workbook", _EXPORT),
         (rb"PK(\x03\x04|\x05\x06|\x07\x08)", "a zip", _UNPACK),
         (rb"\x1f\x8b", "gzip within gzip", _UNPACK),
-        (rb"BZh[1-9]", "packed with bzip2", _UNPACK),
+        (rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", "packed with bzip2", _UNPACK),
         (rb"\xfd7zXZ\0", "packed with xz", _UNPACK),
         (rb"\x28\xb5\x2f\xfd", "packed with zstd", _UNPACK),
         (rb"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
-        (rb"x[\x01\x9c\xda]", "packed with zlib", _UNPACK),
-        (rb".{257}ustar", "a tar archive", _UNPACK),
-        (rb"PAR1", "Parquet", _EXPORT),
-        (rb"Obj\x01", "Avro", _EXPORT),
-        (rb"ORC[^ -~]", "ORC", _EXPORT),
+        (rb".{257}ustar(\0|  \0)", "a tar archive", _UNPACK),
+        (rb"PAR1[\0-\x08\x0e-\x1f]", "Parquet", _EXPORT),
+        (rb"Obj\x01.{0,2000}avro\.(schema|codec)", "Avro", _EXPORT),
+        (rb"ORC[^ -~](?=.{0,400}\0)", "ORC", _EXPORT),
         (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel or Word file", _EXPORT),
         (rb"SQLite format 3\0", "an SQLite database", _EXPORT),
-        (rb"%PDF-", "a PDF", _EXPORT),
-        (rb"(\xff\xfe\0\0|\0\0\xfe\xff)", "UTF-32", _ENCODE),
-        (rb"(\xff\xfe|\xfe\xff)", "UTF-16", _ENCODE),
-        (rb"([^\0]\0){8}|(\0[^\0]){8}", "UTF-16 without a mark", _ENCODE),
+        (rb"%PDF-[0-9]\.[0-9]\s*[\r\n]", "a PDF", _EXPORT),
+    )
+)
+_UNICODE: tuple[tuple[re.Pattern[bytes], str], ...] = (
+    (re.compile(rb"\xff\xfe\0\0|\0\0\xfe\xff"), "UTF-32"),
+    (re.compile(rb"\xff\xfe|\xfe\xff"), "UTF-16"),
+    (re.compile(rb"([^\0]\0){8}|(\0[^\0]){8}"), "UTF-16 without a mark"),
+)
+_TEXT: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
+    (re.compile(pattern, re.DOTALL | re.IGNORECASE), what, next_step)
+    for pattern, what, next_step in (
         (
             rb"(\xef\xbb\xbf)?\s*(<!--.{0,2000}?-->\s*)*<(!doctype html|html|head|body)\b",
             "an HTML page",
@@ -45,13 +53,35 @@ HEAD_BYTES = 4096  # that `check_kind` needs
 def check_kind(head: bytes, encoding: str = "UTF-8") -> None:
     """Raise UnusableFileError for a file that begins like something that holds no rows of JSON or CSV.
 
-    In another encoding than UTF-8 the text counts too, as UTF-8 would have it.
+    In another encoding than UTF-8 the text is looked at as UTF-8 would have it.
     """
     is_utf_8 = codecs.lookup(encoding).name == "utf-8"
-    text = b"" if is_utf_8 else head.decode(encoding, "ignore").encode("utf-8", "ignore")
-    for pattern, what, next_step in _KINDS:
-        if pattern.match(text) or (pattern.match(head) and (is_utf_8 or next_step != _ENCODE)):
-            raise UnusableFileError(f"is {what}, neither JSON nor CSV: {next_step}")
+    text = head if is_utf_8 else head.decode(encoding, "ignore").encode("utf-8", "ignore")
+    for pattern, what, next_step in _BINARY:
+        if pattern.match(head):
+            raise _refused(what, next_step)
+    for pattern, what, next_step in _TEXT:
+        if pattern.match(text) or pattern.match(head):
+            raise _refused(what, next_step)
+    if head[:1] == b"x" and _is_zlib(head):
+        raise _refused("packed with zlib", _UNPACK)
+    for pattern, what in _UNICODE if is_utf_8 else ():
+        if pattern.match(head):
+            raise _refused(what, _ENCODE)
+
+
+def _is_zlib(head: bytes) -> bool:
+    """Return whether bytes can be unpacked, to their end where they are all: an x is how texts begin too."""
+    unpacking = zlib.decompressobj()
+    try:
+        unpacking.decompress(head)
+    except zlib.error:
+        return False
+    return unpacking.eof or len(head) >= HEAD_BYTES
+
+
+def _refused(what: str, next_step: str) -> UnusableFileError:
+    return UnusableFileError(f"is {what}, neither JSON nor CSV: {next_step}")
 
 
 def told_encoding(begin: bytes) -> str:

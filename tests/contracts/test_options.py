@@ -60,7 +60,7 @@ def label(kind: str, type_: str, rest: str) -> tuple[str, str]:
             "{property: withoutKey, value: forget}",
             "withoutKey: 'forget' is neither of replaceFile, append",
         ),
-        ('delimiter: ","', "encoding: latin-99", "servers: encoding: 'latin-99' is none that Python knows"),
+        ('delimiter: ","', "encoding: latin-99", "servers: encoding: 'latin-99' is none of a file that Python knows"),
         ('delimiter: ","', "encoding: base64", "servers: encoding: 'base64' is none"),
         (
             *label("date", "date", "logicalTypeOptions: {format: dd/MM/yyyy}"),

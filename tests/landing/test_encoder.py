@@ -6,6 +6,7 @@ import json
 import linecache
 import textwrap
 from decimal import Decimal, localcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from include.contracts import Contract, ContractError, read_contract
 from include.landing import encoder as encoder_module
 from include.landing.encoder import encoder
+from include.landing.rows import RowSchema
 from include.landing.values import EXACT
 from tests.landing.conftest import SHOP, THINGS, Place, write_contract
 
@@ -250,3 +252,59 @@ def test_sums_are_exact() -> None:
         }
         with localcontext(EXACT):
             assert (encode(row) != "rule.lines_add_up") == is_right
+
+
+NESTED = (
+    THINGS
+    + """
+          - name: sure
+            logicalType: object
+            required: true
+            properties:
+              - {name: a, physicalName: sure_a, logicalType: integer, physicalType: integer, required: true}
+          - name: maybe
+            logicalType: object
+            properties:
+              - {name: a, physicalName: maybe_a, logicalType: integer, physicalType: integer, required: true}
+              - name: inner
+                logicalType: object
+                required: true
+                properties: [{name: b, logicalType: integer, physicalType: integer, required: true}]
+          - name: document
+            logicalType: object
+            physicalType: jsonb
+            properties:
+              - name: inner
+                logicalType: object
+                properties: [{name: c, logicalType: integer, required: true}]
+              - name: lines
+                logicalType: array
+                items:
+                  logicalType: object
+                  properties: [{name: d, logicalType: integer, required: true}]
+"""
+)
+
+
+def test_what_is_required_is_missed_at_every_depth(tmp_path: Path) -> None:
+    schema = RowSchema(write_contract(tmp_path, NESTED))
+    whole = {
+        "id": 1, "sure": {"a": 1}, "maybe": {"a": 1, "inner": {"b": 2}},
+        "document": {"inner": {"c": 3}, "lines": [{"d": 4}, {"d": 5}]},
+    }  # fmt: skip
+    assert schema.encode(whole) == '1\t\\N\t\\N\t1\t1\t2\t{"inner":{"c":3},"lines":[{"d":4},{"d":5}]}'
+    places = [("id",), ("sure",), ("sure", "a"), ("maybe", "a"), ("maybe", "inner"), ("maybe", "inner", "b")]
+    for place in [*places, ("document", "inner", "c"), ("document", "lines", 1, "d")]:
+        for is_null in (False, True):
+            row = json.loads(json.dumps(whole))
+            holder = row
+            for step in place[:-1]:
+                holder = holder[step]
+            del holder[place[-1]]
+            if is_null:
+                holder[place[-1]] = None
+            problems = schema.encode(row)
+            assert not isinstance(problems, str), place
+            field = ".".join(map(str, place)).replace(".1.", "[1].")
+            assert [(problem.code, problem.field) for problem in problems] == [("required", field)]
+    assert isinstance(schema.encode({"id": 1, "sure": {"a": 1}, "maybe": None, "document": {}}), str)

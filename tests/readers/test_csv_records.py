@@ -54,6 +54,13 @@ def test_empty_values_are_none_and_blank_lines_are_passed_over() -> None:
     ]
 
 
+def test_lines_that_end_with_two_carriage_returns_are_lines() -> None:
+    content = b'id,label\r\r\n1,a\r\r\n2,"b"\r\r\n\r\r\n"3",\r\r\n'
+    assert told(read(content)) == [(2, "1", "a"), (3, "2", "b"), (5, "3", None)]
+    assert told(read(b'id,"la\r\nbel"\r\r\n1,a', names=("id", "la\r\nbel"))) == [(3, "1", "a")]
+    assert told(read(b"id,label\r1,a\r\r2,b\r")) == [(2, "1", "a"), (4, "2", "b")]
+
+
 def test_a_line_of_nothing_but_tabs_or_of_one_blank_value_is_a_row() -> None:
     assert told(read(b"id\tlabel\n\t\n", delimiter="\t")) == [(2, None, None)]
     assert told(read(b"id\n  \n\n", names=("id",))) == [(2, "  ")]

@@ -138,7 +138,10 @@ DAMAGED = [
     (b'[\n {\n  "id": {\n  "a": 2\n },\n {\n  "id": 3\n }\n]', [(2, "json", 4), (6, {"id": 3})]),
     (b'[{"id": NaN}, {"id": "\\ud800"}, {"id": "\xff"}]', [(1, "json", 1), (1, "json", 1), (1, "encoding", 1)]),
     (b'[nothing, {"id": 3}]', [(1, "json", 1), (1, {"id": 3})]),
-    (b'{\n "id": 1\n}\n{\n "id": 2,\n}\n{\n "id": 3\n}\n', [(1, {"id": 1}), (4, "json", 3), (7, {"id": 3})]),
+    (b'{\n "id": 1\n}\n{\n "id": 2,\n}\n{\n "id": 3\n}\n', [(1, {"id": 1}), (4, "json", 1), (7, {"id": 3})]),
+    (b'[{"id": 1}, {"id": "a\nb"}, {"id": 3}]', [(1, {"id": 1}), (1, "json", 1), (2, {"id": 3})]),
+    (b'[\n{"id": NaN,\n"a": 1\n},\n{\n"id": 3}]', [(2, "json", 1), (5, {"id": 3})]),
+    (b'[\r{"id": 1},\r{"id": x},\r{"id": 3}\r]', [(2, {"id": 1}), (3, "json", 1), (4, {"id": 3})]),
     (b'{\n "id": 1\n}\n{\n "id": 2', [(1, {"id": 1}), (4, "json", 2)]),
     (b'[' + b'[' * 5000 + b']' * 5000 + b',{"id": 3}]', [(1, "json", 1), (1, {"id": 3})]),
 ]  # fmt: skip
@@ -160,12 +163,37 @@ def test_a_damaged_value_is_one_reject(content: bytes, expected: list[Any]) -> N
         (b'[{"id": {"a": 1}, {"id": 2}]', "can't be read from line 1 on"),
         # Without an indent nobody knows whether the next line with a brace begins a value or is within one.
         (b'[\n{\n"id": [\n{\n"a": 1\n}\n},\n{\n"id": 2\n}\n]', "can't be read from line 2 on"),
-        (b'[{"id": 1},\n{"id": "' + b"x" * 2000 + b'"}]', "a value of more than 1000 bytes in line 2"),
+        (
+            b'[{"id": 1},\n{"id": "' + b"x" * 2000 + b"}]",
+            "more than 1000 bytes in line 2, and nothing says where it ends",
+        ),
     ],
 )
 def test_an_array_that_nobody_can_go_on_reading_is_an_error_of_the_file(content: bytes, sentence: str) -> None:
     with pytest.raises(UnusableFileError, match=sentence):
         rows_of(content)
+
+
+@pytest.mark.parametrize("filling", ["x", "\\\\", '\\"', "]},{[", "é\\n", "\\u005c"])
+@pytest.mark.parametrize("size", [120, 2000])
+def test_a_value_that_is_too_long_costs_no_other(filling: str, size: int) -> None:
+    long = f'{{"id": "{filling * size}", "in": [{{"a": "}}"}}]}}'
+    content = f'[{{"id": 1}},\n{long},\n["{filling * size}"],{{"id":\n3}}]'.encode()
+    expected = [(1, {"id": 1}), (2, "too_long", 1), (3, "too_long", 1), (3, {"id": 3})]
+    assert rows_of(content, 100) == expected
+
+
+def test_a_value_of_any_length_is_passed_over_in_little_memory() -> None:
+    content = b'[{"id": "' + b'\\"}' * 600_000 + b'"}, {"id": 2}]'
+    tracemalloc.start()
+    lines = list(json_rows(io.BytesIO(content), 1000, orjson.loads))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [(line[0], line[2], line[3] and line[3].code) for line in lines] == [
+        (1, None, "too_long"),
+        (1, {"id": 2}, None),
+    ]
+    assert len(lines[0][1]) <= 1 << 16 and peak < 6 * CHUNK  # of 7 that the file has
 
 
 def test_an_array_of_any_size_takes_little_memory() -> None:

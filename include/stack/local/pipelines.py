@@ -12,7 +12,7 @@ from typing import Any
 from psycopg.conninfo import conninfo_to_dict
 
 from include import settings, status
-from include.contracts import read_all, select
+from include.contracts import Contracts
 from include.errors import FinalError
 from include.report import Progress
 from include.stack.local import airflow, lifecycle
@@ -33,13 +33,16 @@ class Stage:
     seconds: float
 
 
-def run() -> list[Stage]:
-    """Start the stack, run every pipeline once and return the stages with their seconds. Raises PipelineError."""
+def run(contracts: Contracts) -> list[Stage]:
+    """Start the stack, run every pipeline once and return the stages with their seconds. Raises PipelineError.
+
+    `contracts` are those of the datasets that are landed.
+    """
     began = time.monotonic()
     lifecycle.start()
     stages = [Stage("stack", time.monotonic() - began)]
     api = Api()
-    dags = [contract.pipeline for contract in select([], read_all()).readable]
+    dags = [contract.pipeline for contract in contracts.readable]
     since = datetime.now(UTC)
     with Progress(again=10) as progress:
         wait_for(
@@ -63,9 +66,9 @@ def run() -> list[Stage]:
     return stages
 
 
-def left_out() -> list[str]:
+def left_out(contracts: Contracts) -> list[str]:
     """Return a sentence for each dataset that can't land, because its contract is broken."""
-    return [f"{broken.problem}\n  nothing of {broken.name} lands" for broken in select([], read_all()).broken]
+    return [f"{broken.problem}\n  nothing of {broken.name} lands" for broken in contracts.broken]
 
 
 def summary(stages: list[Stage]) -> str:

@@ -167,6 +167,7 @@ def test_a_line_for_spreadsheet_programs_is_refused(tmp_path: Path, line: str) -
         ([["ann", "x@example.com"], ["bob", "y@example.com"]], [2]),
         ([["M", "US"], ["F", "US"], ["M", "DE"]], [1, 2]),
         ([["name", "M", "kind"], ["x", "M", "y"]], []),
+        ([["x", "amount"], ["x", "1.5"]], []),
         ([["country", "1990", "1991"], ["UK", "57", "58"]], []),
         ([["country", "2020"], ["UK", "57"]], []),
         ([["UK", "2020", "1.5"], ["UK", "2021", "2.5"]], [2, 3]),
@@ -303,7 +304,7 @@ def test_a_column_that_is_unique_is_found_behind_any_number_of_others(tmp_path: 
 
 
 def test_many_rows_are_compared_in_parts_and_as_exactly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("include.contracts.sample_key._AT_ONCE", 7)
+    monkeypatch.setattr("include.contracts.sample.AT_ONCE", 7)
     lines = [f"{n // 10},{n % 10}" for n in range(100)]
     assert keyed(tmp_path, "a,b\n" + "\n".join(lines)) == ("a", "b")
     assert keyed(tmp_path, "a,b\n" + "\n".join([*lines, lines[50]])) == ()
@@ -312,7 +313,7 @@ def test_many_rows_are_compared_in_parts_and_as_exactly(monkeypatch: pytest.Monk
 
 
 def test_rows_with_one_hash_are_not_taken_for_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("include.contracts.sample_key._AT_ONCE", 2)
+    monkeypatch.setattr("include.contracts.sample.AT_ONCE", 2)
     assert hash((-1, 5)) == hash((-2, 5))
     assert _is_unique([array("q", [-1, -2, 3]), array("q", [5, 5, 5])], 3)
     assert not _is_unique([array("q", [-1, -2, -1]), array("q", [5, 5, 5])], 3)

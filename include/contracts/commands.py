@@ -78,7 +78,7 @@ def add_commands(
         dest="tables",
         help="instead of a sample: a table of source_db as schema.table, or a shell pattern of several; repeatable",
     )
-    new.add_argument("--delimiter", help=r"between the values of a CSV, \t for a tab (guessed from its first line)")
+    new.add_argument("--delimiter", help=r"between the values of a CSV, \t for a tab (guessed from its first records)")
     new.add_argument("--encoding", help="of the sample, such as Windows-1252 (UTF-8, or UTF-16 by its first bytes)")
     new.add_argument("--rows", type=_row_count, help="read so many rows of the sample (all)")
     new.add_argument("--schedule", default=DEFAULT_SCHEDULE, help="cron schedule of landing, UTC (%(default)s)")

@@ -95,7 +95,7 @@ def columns_like_data(records: Sequence[Sequence[str]]) -> list[int]:
         typed = []
     filled = [place for place, name in enumerate(header) if name.strip()]
     repeated = [place for place in filled if header[place] in columns[place]]
-    found = typed + (repeated if 2 * len(repeated) >= len(filled) else [])
+    found = typed + (repeated if 2 * len(repeated) > len(filled) else [])
     return sorted({place + 1 for place in found})
 
 

@@ -1,7 +1,8 @@
 """What a sample of a dataset shows: its names, the types that fit every value, and what could be a key.
 
 The sample is read once, block by block. Of its values a `Field` keeps what was seen of them and a code of 64 bits for
-each, by which `include.contracts.sample_key` looks for a key, at most 16 million codes of a sample.
+each, by which `include.contracts.sample_key` looks for a key, at most 16 million codes of a sample. Of a larger one the
+columns that are unique so far are followed further.
 
 A code is Python's hash of the value written as text (SipHash, sys.hash_info). Values with different codes differ, so
 what is called unique is unique. Two values have one code by chance in less than one of 100,000 samples of that size; a
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 from include.contracts.moments import is_date, is_email, is_timestamp
 
 _MAX_CODES = 16_000_000
+AT_ONCE = 1_000_000  # codes or rows that are in one set
 _MAX_DIGITS = 100  # on each side of the point that landing keeps in a numeric column
 _LONG_TEXT = 100  # a longer text is the last thing that a key would be
 
@@ -94,7 +96,7 @@ class Field:
             self.items = self.items or Field("item", is_csv=False)
             self.items.add([item for value in there if type(value) is list for item in value])
         if len(there) < len(values) or not (self.types <= {str} or self.types <= {int, float, Decimal}):
-            self.codes = self._equal_codes = None
+            self.drop_codes()
         elif is_coded:
             self._add_codes(values)
 
@@ -132,6 +134,10 @@ class Field:
             self._equal_codes = self.codes[:before]
         if self._equal_codes is not None:
             self._equal_codes.extend(map(hash, equal))
+
+    def drop_codes(self) -> None:
+        """Forget the codes: the values are no part of a key."""
+        self.codes = self._equal_codes = None
 
     @property
     def code_count(self) -> int:
@@ -216,18 +222,44 @@ class Sample:
 
     def add(self, columns: dict[str, Sequence[Any]], rows: int) -> None:
         """Take the next rows as columns."""
+        if self.rows == self.rows_coded and self._codes() >= _MAX_CODES:
+            self._drop_repeated()
         is_coded = self.rows == self.rows_coded and self._codes() < _MAX_CODES
         for name, values in columns.items():
             field = self.fields.get(name)
             if field is None:
                 field = self.fields[name] = Field(name, is_csv=self.is_csv)
                 if self.rows:
-                    field.codes = None
+                    field.drop_codes()
             field.add(values, is_coded=is_coded)
         for name in self.fields.keys() - columns.keys():
-            self.fields[name].codes = None
+            self.fields[name].drop_codes()
         self.rows_coded += rows if is_coded else 0
         self.rows += rows
 
     def _codes(self) -> int:
         return sum(field.code_count for field in self.fields.values())
+
+    def _drop_repeated(self) -> None:
+        """Make room: where a column is unique so far, the others are not needed to find the shortest key."""
+        coded = {name: codes for name, field in self.fields.items() if (codes := field.key_codes())}
+        unique = {name for name, codes in coded.items() if distinct(codes) == len(codes)}
+        for name in coded.keys() - unique if unique else ():
+            self.fields[name].drop_codes()
+
+
+def distinct(codes: array[int]) -> int:
+    """Return how many codes differ."""
+    return sum(len(set(part)) for part in parts_of(codes))
+
+
+def parts_of(codes: array[int]) -> list[array[int]]:
+    """Return the codes in parts, equal ones in the same part. One set of all would need ten times their memory."""
+    if len(codes) <= AT_ONCE:
+        return [codes]
+    parts = [array("q") for _ in range(len(codes) // AT_ONCE + 1)]
+    appends = [part.append for part in parts]
+    count = len(parts)
+    for code in codes:
+        appends[code % count](code)
+    return parts

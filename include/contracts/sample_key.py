@@ -11,12 +11,12 @@ from itertools import combinations, pairwise
 from math import prod
 from typing import NamedTuple
 
-from include.contracts.sample import Sample
+from include.contracts import sample as samples
+from include.contracts.sample import Sample, distinct, parts_of
 
 _MAX_KEY_COLUMNS = 4
 _MAX_CANDIDATES = 20  # columns among which a key of several is looked for
 _MAX_FULL_TESTS = 60  # of combinations that are unique in the first rows
-_AT_ONCE = 1_000_000  # codes or rows that are in one set
 
 
 class Key(NamedTuple):
@@ -34,9 +34,9 @@ def find_key(sample: Sample) -> Key:
     ]
     fields = [(name, rank, codes) for name, rank, codes in coded if codes is not None and len(codes) == rows]
     fields.sort(key=lambda field: field[1])
-    counts = {name: _distinct(codes) for name, _, codes in fields}
+    counts = {name: distinct(codes) for name, _, codes in fields}
     candidates = fields[:_MAX_CANDIDATES]
-    where = "the sample" if rows == sample.rows else f"the first {rows:,} rows, the only ones that were compared"
+    where = "the sample" if rows == sample.rows else f"the first {rows:,} rows, the only ones that were compared,"
     alone = [name for name, _, _ in fields if counts[name] == rows]
     if alone:
         by_chance = "; by its name and type that may be chance" if sample.fields[alone[0]].rank() > 1 else ""
@@ -78,7 +78,7 @@ def _combination(
 def _is_unique(columns: list[array[int]], rows: int) -> bool:
     """Return whether the first rows differ from each other in these columns."""
     first = columns if rows == len(columns[0]) else [column[:rows] for column in columns]
-    if rows <= _AT_ONCE:
+    if rows <= samples.AT_ONCE:
         return len(set(zip(*first, strict=True))) == rows
     repeated = _repeated(array("q", map(hash, zip(*first, strict=True))))
     seen = set()
@@ -90,26 +90,10 @@ def _is_unique(columns: list[array[int]], rows: int) -> bool:
     return True
 
 
-def _distinct(codes: array[int]) -> int:
-    return sum(len(set(part)) for part in _parts(codes))
-
-
 def _repeated(codes: array[int]) -> set[int]:
     found = set()
-    for part in _parts(codes):
+    for part in parts_of(codes):
         if len(set(part)) < len(part):
             part_sorted = sorted(part)
             found |= {code for code, after in pairwise(part_sorted) if code == after}
     return found
-
-
-def _parts(codes: array[int]) -> list[array[int]]:
-    """Return the codes in parts, equal ones in the same part. One set of all would need ten times their memory."""
-    if len(codes) <= _AT_ONCE:
-        return [codes]
-    parts = [array("q") for _ in range(len(codes) // _AT_ONCE + 1)]
-    appends = [part.append for part in parts]
-    count = len(parts)
-    for code in codes:
-        appends[code % count](code)
-    return parts

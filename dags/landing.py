@@ -52,7 +52,6 @@ def make_dag(contract: Contract) -> None:
             context = get_current_context()
             context["batch"] = landing.batch_name(files)
             result = land_batch(contract, files, connection_uri("source_db"))
-            print(result)
             context["ti"].xcom_push("not_landed", list(result.errors))
             if not has_news(result, context["ti"].try_number):
                 raise AirflowSkipException("these files held no new row, so there is nothing for the warehouse to do")

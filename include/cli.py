@@ -25,8 +25,10 @@ _INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended: 128 and the 
 
 def _add_landing(commands: Commands) -> None:
     from include.landing.commands import add_commands
+    from include.landing.reject_commands import add_commands as add_rejects
 
     add_commands(commands)
+    add_rejects(commands)
 
 
 def _add_contracts(commands: Commands) -> None:

@@ -4,12 +4,13 @@ Each valid row is loaded exactly once; invalid rows never are.
 """
 
 from include.landing.checks import check_contracts
+from include.landing.explanation import explain
 from include.landing.files import batch_name, batches, pending_files
 from include.landing.judge import judge
 from include.landing.ledger import forget, summary
 from include.landing.load import land
 from include.landing.preview import preview
-from include.landing.rejects import release, replay
+from include.landing.rejects import dismiss, mend, release, replay
 from include.landing.results import (
     FileResult,
     FilesFailedError,
@@ -35,12 +36,15 @@ __all__ = [
     "batch_name",
     "batches",
     "check_contracts",
+    "dismiss",
     "ensure_table",
     "ensure_tables",
+    "explain",
     "fetch",
     "forget",
     "judge",
     "land",
+    "mend",
     "pending_files",
     "preview",
     "release",

@@ -1,4 +1,4 @@
-"""The commands `land` and `rejects`."""
+"""The command `land`, and what it shares with the commands `rejects`."""
 
 from __future__ import annotations
 
@@ -6,29 +6,19 @@ import argparse
 import sys
 
 from include import settings
-from include.command_line import Commands, add_command, add_group
+from include.command_line import Commands, add_command
 from include.contracts import Contract, ContractError, Contracts, read_all, select
-from include.landing import reject_rows
 from include.landing.files import batches, pending_files
 from include.landing.judge import judge
 from include.landing.load import land
-from include.landing.reject_rows import Choice
-from include.landing.rejects import release, replay
 from include.landing.results import FileStatus, LandingError, LandResult
 from include.landing.tables import ensure_table
 from include.landing.urls import FetchStatus, fetch
-from include.postgres import session
-from include.report import table
 from include.storage import FileError, Root, UnusableFileError
 
 
 def add_commands(commands: Commands) -> None:
-    """Add `land` and `rejects`."""
-    _add_land(commands)
-    _add_rejects(commands)
-
-
-def _add_land(commands: Commands) -> None:
+    """Add `land`."""
     parser = add_command(
         commands,
         "land",
@@ -47,7 +37,7 @@ def _add_land(commands: Commands) -> None:
 
 
 def _land(args: argparse.Namespace) -> int:
-    chosen = _selected(args.names)
+    chosen = selected(args.names)
     folder = Root(args.root).local
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UnusableFileError(
@@ -76,7 +66,7 @@ def _land(args: argparse.Namespace) -> int:
     return 1 if failed or any(result.errors for result in results) else 0
 
 
-def _selected(names: list[str]) -> Contracts:
+def selected(names: list[str]) -> Contracts:
     """Return the contracts of the names, and say on stderr which of them are broken."""
     chosen = select(names, read_all())
     for broken in chosen.broken:
@@ -99,12 +89,13 @@ def _fetch(contract: Contract, root: str) -> bool:
 def _load(contract: Contract, paths: list[str], args: argparse.Namespace) -> LandResult:
     uri = settings.connection_uri("source_db")
     try:
-        return land(contract, paths, source_uri=uri, root=args.root, archive=_archive(args.root, args.archive))
+        return land(contract, paths, source_uri=uri, root=args.root, archive=archive_of(args.root, args.archive))
     except LandingError as error:
         return error.result
 
 
-def _archive(root: str, archive: str | None) -> str:
+def archive_of(root: str, archive: str | None) -> str:
+    """Return where landed files of a root move to."""
     return archive or (settings.ARCHIVE_ROOT if root == settings.LANDING_ROOT else root.rstrip("/") + "_archive")
 
 
@@ -115,85 +106,3 @@ def _print(result: LandResult) -> None:
             print(f"  {file.path} {file.note}")
     for error in result.errors:
         print(f"  {error}", file=sys.stderr)
-
-
-def _add_rejects(commands: Commands) -> None:
-    group = add_group(
-        commands,
-        "rejects",
-        help="look at rejected rows, and load those that were mended",
-        description="Look at the rows that landing rejected, and load those that were mended.",
-    )
-    listing = add_command(
-        group,
-        "list",
-        _list_rejects,
-        help="count rejected rows by file, code and field",
-        description="Count the rejected rows by file, code and field. Shows no value of a row.",
-    )
-    show = add_command(
-        group,
-        "show",
-        _show_rejects,
-        help="print rejected rows, with line and reason",
-        description="Print rejected rows as they came, with line and reason. They may hold personal values.",
-    )
-    again = add_command(
-        group,
-        "replay",
-        _replay_rejects,
-        help="judge rejected rows again, after the contract or the row was mended, and load those that are valid",
-        description="Judge rejected rows again and load those that are valid now. A row is mended in place: update "
-        'landing.rejects set "row" = ... . A held file is mended in the landing root and landed again; --release '
-        "lands it as it is: its valid rows are loaded, the others are rejected.",
-    )
-    for verb in (listing, show, again):
-        verb.add_argument("names", nargs="*", metavar="SOURCE[.DATASET]", help="which ones; all where none is named")
-        verb.add_argument("--path", help="only of this file (path below the landing root)")
-        verb.add_argument("--code", help="only with this code, such as required or rule.lines_add_up")
-    show.add_argument("--limit", type=int, default=20, help="at most so many rows (%(default)s)")
-    again.add_argument("--release", action="store_true", help="first land held files in spite of their rejected rows")
-    again.add_argument("--root", default=settings.LANDING_ROOT, help="where held files lie (%(default)s)")
-    again.add_argument("--archive", help="where landed files move to (ARCHIVE_ROOT, else <root>_archive)")
-
-
-def _datasets(args: argparse.Namespace) -> list[str]:
-    """Return the names of the datasets that were asked for. Rejects are there although a contract is broken by now."""
-    chosen = _selected(args.names)
-    return [contract.name for contract in chosen.every]
-
-
-def _list_rejects(args: argparse.Namespace) -> int:
-    with session(settings.connection_uri("source_db"), "source_db") as connection:
-        found = reject_rows.count(connection, _datasets(args), Choice(args.path, args.code))
-    print(table(["dataset", "file", "code", "field", "rows", "first line"], found))
-    return 0
-
-
-def _show_rejects(args: argparse.Namespace) -> int:
-    with session(settings.connection_uri("source_db"), "source_db") as connection:
-        found = reject_rows.listed(connection, _datasets(args), Choice(args.path, args.code), args.limit)
-    for reject in found:
-        print("{dataset}: {path} line {line}: {code}: {reason}\n    {row}".format(**reject))
-    return 0
-
-
-def _replay_rejects(args: argparse.Namespace) -> int:
-    uri = settings.connection_uri("source_db")
-    chosen = _selected(args.names)
-    failed = bool(chosen.broken)
-    for contract in chosen.readable:
-        if args.release:
-            archive = _archive(args.root, args.archive)
-            try:
-                for path in release(contract, source_uri=uri, root=args.root, archive=archive, path=args.path):
-                    print(f"{contract.name}: {path} is released")
-            except (LandingError, ContractError) as error:
-                print(error, file=sys.stderr)
-                failed = True
-        try:
-            print(replay(contract, source_uri=uri, path=args.path, code=args.code))
-        except ContractError as error:  # of one dataset: the others are judged
-            print(error, file=sys.stderr)
-            failed = True
-    return 1 if failed else 0

@@ -88,14 +88,15 @@ def last_load_in_future(connection: Connection, dataset: str) -> Any | None:
     return later[0][0] if later else None
 
 
-def held_files(connection: Connection, dataset: str, path: str | None) -> list[tuple[str, str]]:
-    """Return path and hash of the files that are held, all or the one of a path."""
+def held_files(connection: Connection, dataset: str, path: str | None) -> list[str]:
+    """Return the paths of the files that are held, all or the one of a path."""
     found = query(
         connection,
-        "select path, sha256 from landing.files where dataset = %s and status = 'held' and path = coalesce(%s, path)",
+        "select distinct path from landing.files where dataset = %s and status = 'held' and path = coalesce(%s, path)"
+        " order by 1",
         *(dataset, path),
     )
-    return [(path, sha256) for path, sha256 in found]
+    return [path for (path,) in found]
 
 
 # --- fetches ----------------------------------------------------------------------------------------------------------

@@ -24,16 +24,14 @@ class Choice:
 def record_rejects(
     connection: Connection, dataset: str, files: list[tuple[int, Landed, RejectedRows]], *, replaces: bool
 ) -> None:
-    """Replace the rejects of deliveries, in the transaction that is open.
+    """Replace the rejects of deliveries, in the transaction that is open. What a person did to one of them stays.
 
     Where a file replaces the one before it of the same path, that one's rejects are closed.
     """
     numbers = [delivery for delivery, *_ in files]
     hashes = [file.sha256 for _, file, _ in files]
-    connection.execute(
-        "delete from landing.rejects where dataset = %s and sha256 = any(%s) and delivery = any(%s)",
-        [dataset, hashes, numbers],
-    )
+    # A file that is held is judged again by each run: a person may have mended or dismissed its rows meanwhile.
+    is_again = _set_aside(connection, dataset, hashes, numbers)
     if replaces:
         connection.execute(
             "update landing.rejects r set closed_as = 'superseded', closed_at = now(), closed_by = 'landing',"
@@ -51,6 +49,26 @@ def record_rejects(
         for delivery, file, rejects in files:
             for row in rejects:
                 copy.write_row((dataset, file.path, file.sha256, delivery, *row))
+    if is_again:
+        connection.execute(
+            'update landing.rejects r set "row" = old."row", closed_as = old.closed_as, closed_at = old.closed_at,'
+            " closed_by = old.closed_by, closed_why = old.closed_why from old_rejects old"
+            " where r.dataset = old.dataset and r.sha256 = old.sha256 and r.delivery = old.delivery"
+            ' and r.line = old.line and (r."row" <> old."row" or old.closed_as is not null)'
+            " and old.closed_as is distinct from 'superseded'"
+        )
+
+
+def _set_aside(connection: Connection, dataset: str, hashes: list[str], deliveries: list[int]) -> bool:
+    """Take the rejects of deliveries away, to a temporary table, and return whether there were any."""
+    theirs = " from landing.rejects where dataset = %s and sha256 = any(%s) and delivery = any(%s)"
+    chosen = [dataset, hashes, deliveries]
+    if not query(connection, "select" + theirs + " limit 1", *chosen):
+        return False
+    connection.execute("drop table if exists pg_temp.old_rejects")
+    connection.execute("create temp table old_rejects on commit drop as select *" + theirs, chosen)
+    connection.execute("delete" + theirs, chosen)
+    return True
 
 
 def deliveries_with_rejects(connection: Connection, dataset: str, choice: Choice) -> list[tuple[int, str, str | None]]:
@@ -101,25 +119,6 @@ def dismiss(connection: Connection, dataset: str, choice: Choice, who: str, why:
         [who, why, dataset, choice.path, choice.code, choice.line],
     )
     return closed.rowcount
-
-
-def rows_of(connection: Connection, dataset: str, sha256: list[str]) -> list[tuple[str, int, str]]:
-    """Return hash, line and row of the open rejects of files, as they stand now: a person may have mended some."""
-    found = query(
-        connection,
-        'select sha256, line, "row" from landing.rejects where dataset = %s and sha256 = any(%s) and closed_as is null',
-        *(dataset, sha256),
-    )
-    return [(sha256, line, row) for sha256, line, row in found]
-
-
-def restore_rows(connection: Connection, dataset: str, rows: list[tuple[str, int, str]]) -> None:
-    """Write rows, given as hash, line and row, back over those of the open rejects."""
-    connection.cursor().executemany(
-        'update landing.rejects set "row" = %s where dataset = %s and sha256 = %s and line = %s and "row" <> %s'
-        " and closed_as is null",
-        [(row, dataset, sha256, line, row) for sha256, line, row in rows],
-    )
 
 
 def find(connection: Connection, dataset: str, path: str, line: int) -> list[tuple[int, str | None, str | None]]:

@@ -102,14 +102,14 @@ def mend(contract: Contract, row: str, *, source_uri: str, path: str, line: int)
             reject_rows.write_row(connection, contract.name, delivery, line, row)
 
 
-def dismiss(contract: Contract, *, source_uri: str, choice: Choice, why: str) -> int:
+def dismiss(dataset: str, *, source_uri: str, choice: Choice, why: str) -> int:
     """Close the open rejects of a dataset, or some of them, for a reason; return how many. They are kept with it."""
     if not why.strip():
-        raise RejectError(f"{contract.name}: give a reason: nobody can ask the rows later why they were dismissed")
+        raise RejectError(f"{dataset}: give a reason: nobody can ask the rows later why they were dismissed")
     with session(source_uri, "source_db") as connection:
-        create_tables(connection, [contract])
-        with lock(connection, contract.name):
-            return reject_rows.dismiss(connection, contract.name, choice, getpass.getuser(), why)
+        create_tables(connection, [])
+        with lock(connection, dataset):
+            return reject_rows.dismiss(connection, dataset, choice, getpass.getuser(), why)
 
 
 def as_written(contract: Contract, row: str) -> str:
@@ -185,18 +185,14 @@ def release(
 ) -> list[str]:
     """Land the files that are held although too many of their rows are rejected, and return their paths.
 
-    Their valid rows are loaded and the others rejected; rows that were mended in landing.rejects stay mended there,
-    for `replay`. Raises LandingError as `land` does.
+    Their valid rows are loaded and the others rejected; a row that was mended stays mended, for `replay`. Raises
+    LandingError as `land` does.
     """
     with session(source_uri, "source_db") as connection:
         create_tables(connection, [contract])
         held = ledger.held_files(connection, contract.name, path)
-        waiting = [(held_path, sha256) for held_path, sha256 in held if Root(root).exists(held_path)]
-        if not waiting:
-            return []
-        mended = reject_rows.rows_of(connection, contract.name, [sha256 for _, sha256 in waiting])
+    waiting = [held_path for held_path in held if Root(root).exists(held_path)]
+    if waiting:
         unlimited = dataclasses.replace(contract, max_bad_percent=100.0)
-        paths = [held_path for held_path, _ in waiting]
-        land(unlimited, paths, source_uri=source_uri, root=root, archive=archive)
-        reject_rows.restore_rows(connection, contract.name, mended)
-        return paths
+        land(unlimited, waiting, source_uri=source_uri, root=root, archive=archive)
+    return waiting

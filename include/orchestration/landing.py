@@ -31,16 +31,19 @@ def find_batches(contract: Contract, source_uri: str) -> list[list[str]]:
 
 
 def land_batch(contract: Contract, files: list[str], source_uri: str) -> landing.LandResult:
-    """Land a batch. Where some rows were loaded, files that were not are left to `check_all_landed`.
+    """Land a batch and print what became of it. Where some rows were loaded, the rest is left to `check_all_landed`.
 
     Raises LandingError when nothing was loaded: a final one where every file is held, else a transient one.
     """
     try:
-        return landing.land(contract, files, source_uri=source_uri)
+        result = landing.land(contract, files, source_uri=source_uri)
     except landing.LandingError as error:
-        if not error.result.rows_loaded:
+        result = error.result
+        if not result.rows_loaded:
+            print(landing.explain(result, source_uri))
             raise
-        return error.result
+    print(landing.explain(result, source_uri))
+    return result
 
 
 def has_news(result: landing.LandResult, try_number: int) -> bool:

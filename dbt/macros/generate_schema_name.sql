@@ -1,6 +1,6 @@
 {#-
     In prod, schemas are called what dbt_project.yml calls them: `marts`. In every other target the profile's schema
-    comes first, `dbt_ann_marts`, so that nobody's build overwrites prod's tables. include/transform/environments.py has
+    comes first, `dbt_ann_marts`, so that nobody's build overwrites prod's tables. include/transform/targets.py has
     the same rule.
 -#}
 {% macro generate_schema_name(custom_schema_name, node) -%}

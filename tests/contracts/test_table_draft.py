@@ -68,6 +68,15 @@ def test_enum_is_not_personal_whatever_it_is_called(application: Application) ->
     assert [each["name"] for each in properties if each.get("classification")] == ["phone_number"]
 
 
+def test_table_of_an_extension_is_nobodys_dataset(application: Application) -> None:
+    application.execute("create table app.of_extension (id int primary key)")
+    application.execute("alter extension plpgsql add table app.of_extension")
+    application.warehouse("contract", "new", "--table", "app.*")
+    assert sorted(application.texts()) == ["app/events.yaml", "app/orders.yaml", "app/secret.yaml"]
+    _, said = application.warehouse("contract", "new", "--table", "app.of_extension", code=1)
+    assert said.startswith("no table of source_db is meant by --table app.of_extension")
+
+
 def test_names_of_a_database_without_an_encoding_are_text(source_server: PostgresServer) -> None:
     with psycopg.connect(source_server.uri(), autocommit=True) as connection:
         connection.execute("create database ascii encoding 'SQL_ASCII' locale 'C' template template0")

@@ -174,3 +174,21 @@ def test_removal_asks_and_can_be_looked_at_first(copy: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert not (copy / "tests/demo").exists() and not (copy / "include/stack/demo").exists()
     assert "invalid choice: 'demo'" in run("--plan").stderr
+
+
+def test_removal_drops_nothing_in_a_source_of_somebody_else(copy: Path, source_uri: str, target_uri: str) -> None:
+    tables = {source_uri: "sales.sale", target_uri: "raw_sales.sale"}
+    for uri, table in tables.items():
+        with psycopg.connect(uri) as connection:
+            connection.execute(f"create schema {table.split('.')[0]}".encode())
+            connection.execute(f"create table {table} (id int)".encode())
+    connections = {"AIRFLOW_CONN_SOURCE_DB": source_uri, "AIRFLOW_CONN_TARGET_DB": target_uri}
+    done = subprocess.run(
+        [sys.executable, "-m", "include", "demo", "remove", "--yes"],
+        cwd=copy, env={"PATH": "", "PYTHONPATH": str(copy), "LOCAL_ROOT": str(copy / ".local"), **connections},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0 and not (copy / "include/stack/demo").exists(), done.stderr
+    for uri, table in tables.items():
+        with psycopg.connect(uri) as connection:
+            assert connection.execute("select to_regclass(%s) is not null", [table]).fetchone() == (True,)

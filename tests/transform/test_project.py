@@ -10,6 +10,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from include import settings, transform
+from include.stack.local.postgres import free_port
+from include.transform import commands
 
 
 def dbt_reads(uri: str) -> dict[str, str]:
@@ -65,6 +67,19 @@ def test_taken_port_of_the_docs_is_named_with_its_variable(capsys: pytest.Captur
         assert main(["docs", f"--port={port}"]) == 1
     said = capsys.readouterr().err
     assert said.startswith(f"port {port}, meant for the dbt docs") and "DBT_DOCS_PORT=<port>" in said
+
+
+def test_docs_that_dbt_cannot_make_are_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    from include.cli import main
+
+    served: list[object] = []
+    monkeypatch.setattr(commands, "make_docs", lambda: 1)  # dbt's exit code
+    monkeypatch.setattr(commands.ThreadingHTTPServer, "serve_forever", lambda server: served.append(server))
+    assert main(["docs", f"--port={free_port()}"]) == 1
+    assert not served
+    monkeypatch.setattr(commands, "make_docs", lambda: 0)
+    assert main(["docs", f"--port={free_port()}"]) == 0
+    assert len(served) == 1
 
 
 def test_dbt_by_hand_does_not_write_what_the_dag_is_rendered_from() -> None:

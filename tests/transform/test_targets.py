@@ -92,8 +92,10 @@ def test_dev_build_leaves_the_marts_of_prod_as_they_are(project: Project, target
         identity = connection.execute("select 'marts.visits_by_number'::regclass::oid").fetchone()
         connection.execute("insert into raw_web.visits (visit_id, at, kind) values (2, '2026-01-02', 'robot')")
 
+        dotenv = project.scratch.with_suffix(".env")  # here and not in the environment, where dbt would see it anyway
+        dotenv.write_text("DBT_SCHEMA_PREFIX=Ann\n")
         done = project.warehouse(
-            "build", "--target=dev", "--select=+visits_by_number", uri=target_uri, DBT_SCHEMA_PREFIX="Ann"
+            "build", "--target=dev", "--select=+visits_by_number", uri=target_uri, DOTENV=str(dotenv)
         )
         assert done.returncode == 0, done.stdout
         assert connection.execute(visits.format("marts")).fetchone() == (1,)

@@ -167,6 +167,17 @@ def test_databases_alone_are_those_that_no_connection_replaces(
         _local("stop", tmp_path)
 
 
+def test_airflows_database_is_migrated_once_for_each_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrated: list[str] = []
+    (tmp_path / "databases" / "airflow").mkdir(parents=True)
+    monkeypatch.setattr(settings, "LOCAL", tmp_path)
+    for version in ("3.3.2", "3.3.2", "3.4.0", "3.4.0"):
+        monkeypatch.setattr(lifecycle, "version", {"apache-airflow-core": version}.__getitem__)
+        monkeypatch.setattr(airflow, "migrate", lambda to=version: migrated.append(to))
+        lifecycle._migrate_once()
+    assert migrated == ["3.3.2", "3.4.0"]
+
+
 def test_manifest_is_stale_once_a_model_is_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest, model = tmp_path / "target" / "manifest.json", tmp_path / "models" / "one.sql"
     monkeypatch.setattr(settings, "DBT_PROJECT", tmp_path)

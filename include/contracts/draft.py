@@ -17,7 +17,8 @@ import yaml
 
 from include import settings
 from include.contracts.check import check_file
-from include.contracts.model import DEFAULT_SCHEDULE, MAX_ROW_BYTES, NO_KEY, ContractError, csv_delimiter
+from include.contracts.dialect import read_delimiter
+from include.contracts.model import DEFAULT_SCHEDULE, MAX_ROW_BYTES, NO_KEY, ContractError
 from include.contracts.names import DATASET_NAME, SOURCE_NAME, free_column
 from include.contracts.options import is_encoding
 from include.contracts.personal import guess_personal
@@ -52,7 +53,14 @@ def draft(
         raise ContractError(f"encoding: {encoding!r} is none that Python knows: UTF-8, Windows-1252, UTF-16, ...")
     encoding = encoding or _encoding(sample)
     if delimiter is not None:
-        delimiter = csv_delimiter(delimiter)
+        try:
+            delimiter = read_delimiter(delimiter)
+            if len(delimiter) != 1 or delimiter == '"':
+                raise ValueError(
+                    f"delimiter: {delimiter!r} is none that a draft reads: give one character, \\t for a tab"
+                )
+        except ValueError as error:
+            raise ContractError(str(error)) from None
     is_csv = delimiter is not None or _is_csv(sample, encoding)
     separator = ","
     if is_csv:

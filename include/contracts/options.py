@@ -11,9 +11,13 @@ from collections.abc import Iterator
 
 from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard, SchemaProperty, Server
 
+from include.contracts.dialect import DIALECT_OPTIONS
+from include.contracts.notation import NOTATION_OPTIONS
+from include.contracts.notation_check import notation_problems
+
 _OF_CONTRACT = ("maxBadRows", "maxBadPercent", "maxRowBytes")
-_OF_SERVER = ("urlSetting", "maxBytes", "maxSeconds")
-_OF_PROPERTY = ("personal", "arrivesAs")
+_OF_SERVER = ("urlSetting", "maxBytes", "maxSeconds", *DIALECT_OPTIONS, *NOTATION_OPTIONS)
+_OF_PROPERTY = ("personal", "arrivesAs", *NOTATION_OPTIONS)
 _SERVICE_LEVELS = (  # those of the standard; the frequency's schedule is carried out, the others are for people
     *("availability", "endOfLife", "endOfSupport", "errorRate", "frequency", "generalAvailability", "latency"),
     *("retention", "throughput", "timeOfAvailability", "timeToDetect", "timeToNotify", "timeToRepair"),
@@ -24,6 +28,8 @@ _OF_TYPE = {
     "integer": (*_BOUNDS, "multipleOf"),
     "number": (*_BOUNDS, "multipleOf"),
     "array": ("minItems", "maxItems", "uniqueItems"),
+    "date": ("format",),
+    "timestamp": ("format", "defaultTimezone"),
 }
 _FORMATS = ("email", "uuid", "uri", "hostname", "ipv4", "ipv6")
 
@@ -48,6 +54,7 @@ def unknown_options(document: OpenDataContractStandard, landing: Server | None) 
                 yield f"quality: {rule.name}: has no implementation that can be carried out: a mapping, see the docs"
         for prop in table.properties or []:
             yield from _of_property(prop, (prop.name or "",), is_landed=landing is not None, is_csv=is_csv)
+            yield from notation_problems(prop, (prop.name or "",), landing)
 
 
 def is_encoding(name: str) -> bool:

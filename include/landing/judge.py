@@ -88,7 +88,7 @@ def read_rows(
         stream = decoded(raw, contract.encoding)
         if contract.format == "csv":
             known = {str(spec.name): bool(spec.required) for spec in contract.properties}
-            lines = csv_records(stream, contract.max_row_bytes, contract.delimiter, known)
+            lines = csv_records(stream, contract.max_row_bytes, contract.dialect, known)
         else:
             parser = JsonParser(contract)
             lines = json_rows(stream, contract.max_row_bytes, parser.loads, parser.loads_all)

@@ -5,7 +5,18 @@ unreadable is a FileError. A file is never read as something that it is not.
 """
 
 from include.readers.csv_records import csv_records, header_names
+from include.readers.dialect import Dialect
 from include.readers.json_rows import json_rows
 from include.readers.streams import Line, Stream, Unreadable, UnreadableRowError, opened
 
-__all__ = ["Line", "Stream", "Unreadable", "UnreadableRowError", "csv_records", "header_names", "json_rows", "opened"]
+__all__ = [
+    "Dialect",
+    "Line",
+    "Stream",
+    "Unreadable",
+    "UnreadableRowError",
+    "csv_records",
+    "header_names",
+    "json_rows",
+    "opened",
+]

@@ -55,12 +55,10 @@ def draft(
     if delimiter is not None:
         try:
             delimiter = read_delimiter(delimiter)
-            if len(delimiter) != 1 or delimiter == '"':
-                raise ValueError(
-                    f"delimiter: {delimiter!r} is none that a draft reads: give one character, \\t for a tab"
-                )
         except ValueError as error:
             raise ContractError(str(error)) from None
+        if len(delimiter) != 1 or delimiter == '"':
+            raise ContractError(f"delimiter: a draft reads none like {delimiter!r}: give one character, \\t for a tab")
     is_csv = delimiter is not None or _is_csv(sample, encoding)
     separator = ","
     if is_csv:

@@ -36,9 +36,10 @@ class Notation:
         if self.group_char is not None and self.decimal_char in self.group_chars:
             raise ValueError(f"groupChar: {self.group_char!r} is the decimalChar too")
         words = {"missingValues": self.missing_values, "trueValues": self.true_values, "falseValues": self.false_values}
-        for name, texts in words.items():
+        for name, texts in words.items():  # none of them empty, before they are compared
             if name != "missingValues" and not (texts and all(texts)):
                 raise ValueError(f"{name}: give at least one word")
+        for name, texts in words.items():
             for other, others in words.items():
                 if other != name and (both := sorted(set(texts) & set(others))):
                     raise ValueError(f"{name}: {both[0]!r} is one of the {other} too")

@@ -69,6 +69,9 @@ class TimeFormat:
     """
 
     def __init__(self, pattern: str | None, zone: str | None = None, *, is_date: bool = False) -> None:
+        for name, text in (("format", pattern), ("defaultTimezone", zone)):
+            if text is not None and type(text) is not str:
+                raise ValueError(f"{name}: {text!r} is no text: write it in quotes")
         self.pattern = pattern
         self._zone = None if zone is None else _zone(zone)
         self._regex = None

@@ -86,7 +86,7 @@ CORPUS = {
         f"Nr int; Betrag num; Datum day {fmt('dd.MM.yyyy')}; Zeit at {fmt('dd.MM.yyyy HH:mm', 'Europe/Berlin')};"
         " Aktiv flag",
         [
-            ["1", "1234.50", "2020-01-31", "2020-01-31T22:59:00Z", "t"],
+            ["1", "1234.50", "2020-01-31", "2020-01-31T23:59:00+01:00", "t"],
             ["2", "-0.5", "2020-02-01", "\\N", "f"],
             ["3", "12345678.901", "\\N", "\\N", "\\N"],
         ],
@@ -111,8 +111,8 @@ CORPUS = {
         properties(groupChar=",", trueValues=["Y"], falseValues=["N"]),
         f"id int; amount num; day text; at at {fmt('M/d/yy h:mm a', 'America/New_York')}; ok flag",
         [
-            ["1", "1234.50", "1/31/20", "2020-01-31T05:05:00Z", "t"],
-            ["1002", "-5", "12/1/2019", "2020-01-31T18:05:00Z", "f"],
+            ["1", "1234.50", "1/31/20", "2020-01-31T00:05:00-05:00", "t"],
+            ["1002", "-5", "12/1/2019", "2020-01-31T13:05:00-05:00", "f"],
         ],
     ),
     "japanese": (
@@ -134,7 +134,7 @@ CORPUS = {
         "utf-16",
         'delimiter: ";", encoding: UTF-16',
         "id int; at at logicalTypeOptions: {defaultTimezone: Asia/Kolkata}",
-        [["1", "2020-01-31T04:30:00Z"]],
+        [["1", "2020-01-31T10:00+05:30"]],
     ),
     "mysql": (
         '1,"it\\"s","a\\\\b"\n2,\\N,"two\\\nlines"\n3,"N","\\\\N"\n4,,"x"\n',
@@ -271,7 +271,7 @@ def test_texts_of_json_are_read_as_the_contract_says(tmp_path: Path) -> None:
     )
     found = landed(contract, content, tmp_path)
     assert found.rows == [
-        ["1", "2020-01-31", "2020-02-01T00:00:00Z", "t", "\\N", "1.5", '["2020-02-01"]'],
+        ["1", "2020-01-31", "2020-02-01T09:00:00+09:00", "t", "\\N", "1.5", '["2020-02-01"]'],
     ]
     assert [(line, reason) for line, _, reason, _ in found.rejects] == [
         (2, "days[0]: is null"),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
-import io
 import re
 import tempfile
 from collections.abc import Callable
@@ -22,12 +20,14 @@ from include.contracts.model import DEFAULT_SCHEDULE, MAX_ROW_BYTES, NO_KEY, Con
 from include.contracts.names import DATASET_NAME, SOURCE_NAME, free_column
 from include.contracts.options import is_encoding
 from include.contracts.personal import guess_personal
+from include.contracts.recognise import Recognised, recognise
 from include.contracts.sample import Field, Sample, find_key
 from include.decoding import decoded
-from include.readers import header_names, json_rows, opened
+from include.readers import csv_records, json_rows, opened
 from include.storage import FileError, hash_of
 
 _BLOCK_ROWS = 5000
+_HEAD_BYTES = 1 << 18  # by which a dialect is told
 _CSV_DELIMITERS = {".csv": None, ".tsv": "\t", ".tab": "\t", ".psv": "|"}  # None: guessed from the header
 
 Report = Callable[[str], None]
@@ -42,6 +42,7 @@ def draft(
     schedule: str = DEFAULT_SCHEDULE,
     rows: int | None = None,
     encoding: str | None = None,
+    dialect: dict[str, Any] | None = None,
     report: Report = lambda _: None,
 ) -> str:
     """Return the text of a contract under which the sample's rows are valid.
@@ -57,14 +58,11 @@ def draft(
             delimiter = read_delimiter(delimiter)
         except ValueError as error:
             raise ContractError(str(error)) from None
-        if len(delimiter) != 1 or delimiter == '"':
-            raise ContractError(f"delimiter: a draft reads none like {delimiter!r}: give one character, \\t for a tab")
-    is_csv = delimiter is not None or _is_csv(sample, encoding)
-    separator = ","
-    if is_csv:
-        suffix = Path(sample.name.lower().removesuffix(".gz")).suffix
-        separator = delimiter or _CSV_DELIMITERS.get(suffix) or _delimiter(sample, encoding)
-    seen = _read_csv(sample, encoding, separator, rows) if is_csv else _read_json(sample, encoding, rows)
+    is_csv = delimiter is not None or bool(dialect) or _is_csv(sample, encoding)
+    csv = _recognised(sample, encoding, delimiter, dialect or {}) if is_csv else None
+    seen = _read_csv(sample, encoding, csv, rows) if csv else _read_json(sample, encoding, rows)
+    for note in csv.notes if csv else []:
+        report(note)
     if not seen.rows:
         raise ContractError("holds no row to draft a contract from: give a larger sample")
     how_much = "the whole sample" if seen.is_whole else "the first of the sample, so nothing is said to be required"
@@ -75,6 +73,9 @@ def draft(
     for note in key.notes:
         report(note)
     properties = _properties(list(seen.fields.values()), seen.rows if seen.is_whole else None, (), set())
+    if csv:
+        for each in properties:
+            csv.complete(each)
     for position, name in enumerate(key.names, 1):
         keyed = next(each for each in properties if each["name"] == name)
         keyed |= {"primaryKey": True, "primaryKeyPosition": position}
@@ -90,8 +91,9 @@ def draft(
                 "type": "custom",
                 "path": f"{source}/{_pattern(sample)}",
                 "format": "csv" if is_csv else "json",
-                **({"delimiter": separator} if is_csv else {}),
+                **({"delimiter": csv.delimiter} if csv else {}),
                 "encoding": encoding,
+                **(csv.server_options() if csv else {}),
             }
         ],
         "slaProperties": [
@@ -186,38 +188,35 @@ def _pattern(sample: Path) -> str:
     return re.sub(r"[\[\]*?]", "?", name)
 
 
-def _delimiter(sample: Path, encoding: str) -> str:
-    """Return which delimiter stands most often in the header, outside its quotes."""
-    header = _first_line(sample, encoding)
-    return max(",;\t|", key=re.sub(r'"[^"]*"', "", header).count)
+def _recognised(sample: Path, encoding: str, delimiter: str | None, said: dict[str, Any]) -> Recognised:
+    with opened(sample, hash_of(sample), encoding) as stream:
+        head: bytes = decoded(stream, encoding).read(_HEAD_BYTES)
+    named = _CSV_DELIMITERS.get(Path(sample.name.lower().removesuffix(".gz")).suffix)
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # which may end within a character
+    except UnicodeDecodeError:
+        raise ContractError(f"is not {encoding}: give its --encoding, such as Windows-1252") from None
+    return recognise(text, is_whole=len(head) < _HEAD_BYTES, delimiter=delimiter, named=named, said=said)
 
 
-def _read_csv(file: Path, encoding: str, delimiter: str, rows: int | None) -> Sample:
-    csv.field_size_limit(1 << 30)  # process-wide and 128 KiB by default
+def _read_csv(file: Path, encoding: str, found: Recognised, rows: int | None) -> Sample:
+    twice = [name for name in found.names if found.names.count(name) > 1]
+    if twice:
+        raise ContractError(f"its header names the column {twice[0]} twice: rename one of them")
     seen = Sample(is_csv=True)
+    columns = dict.fromkeys(found.names, False)
     with opened(file, hash_of(file), encoding) as stream:
-        text = io.TextIOWrapper(decoded(stream, encoding), encoding="utf-8", newline="\n")
-        reader = csv.reader(text, delimiter=delimiter)
-        try:
-            names = header_names(next((record for record in reader if record), []))
-            twice = [name for name in names if names.count(name) > 1]
-            if twice:
-                raise ContractError(f"its header names the column {twice[0]} twice: rename one of them")
-            records = (record for record in reader if record)
-            while block := list(islice(records, _left(rows, seen))):
-                valid = [record for record in block if len(record) == len(names)]
-                seen.left_out += len(block) - len(valid)
-                columns = zip(*valid, strict=True) if valid else ()
-                seen.add(
-                    {n: [v or None for v in column] for n, column in zip(names, columns, strict=False)}, len(valid)
-                )
-            seen.is_whole = next(records, None) is None
-        except csv.Error as error:
-            raise ContractError(f"line {reader.line_num}: {error}: end lines with a line feed") from None
-        except UnicodeDecodeError:
-            raise ContractError(f"is not {encoding}: give its --encoding, such as Windows-1252") from None
-        finally:
-            text.detach()
+        records = csv_records(decoded(stream, encoding), MAX_ROW_BYTES, found.dialect, columns)
+        while block := list(islice(records, _left(rows, seen))):
+            if any(problem is not None and problem.code == "encoding" for *_, problem in block):
+                raise ContractError(f"is not {encoding}: give its --encoding, such as Windows-1252")
+            valid = [value for _, _, value, problem in block if problem is None]
+            seen.left_out += len(block) - len(valid)
+            read = {name: found.columns[name].value for name in columns}
+            seen.add(
+                {name: [read[name](value[name]) for value in valid] for name in columns} if valid else {}, len(valid)
+            )
+        seen.is_whole = next(records, None) is None
     return seen
 
 

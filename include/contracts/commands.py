@@ -8,13 +8,18 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from include import settings
 from include.command_line import Commands, add_command, add_group
 from include.contracts import dbt_sources
 from include.contracts.check import StageCheck, check_contracts
+from include.contracts.dialect import DIALECT_OPTIONS
 from include.contracts.draft import write_draft
 from include.contracts.model import DEFAULT_SCHEDULE
+from include.contracts.notation import NOTATION_OPTIONS
 from include.contracts.read import read_all, read_contracts
 from include.contracts.table_check import check_tables
 from include.contracts.table_draft import write_table_drafts
@@ -79,6 +84,13 @@ def add_commands(
         help="instead of a sample: a table of source_db as schema.table, or a shell pattern of several; repeatable",
     )
     new.add_argument("--delimiter", help=r"between the values of a CSV, \t for a tab (guessed from its first records)")
+    new.add_argument(
+        "--dialect",
+        metavar="OPTION=VALUE",
+        type=_dialect_option,
+        action="append",
+        help="an option of the CSV's dialect, such as header=false or quoteChar=none (guessed); repeatable",
+    )
     new.add_argument("--encoding", help="of the sample, such as Windows-1252 (UTF-8, or UTF-16 by its first bytes)")
     new.add_argument("--rows", type=_row_count, help="read so many rows of the sample (all)")
     new.add_argument("--schedule", default=DEFAULT_SCHEDULE, help="cron schedule of landing, UTC (%(default)s)")
@@ -116,6 +128,7 @@ def _contract_new(args: argparse.Namespace) -> int:
             schedule=args.schedule,
             rows=args.rows,
             encoding=args.encoding,
+            dialect=dict(args.dialect or []),
             report=partial(print, file=sys.stderr),
             progress=show,
             preview=partial(args.preview, progress=show),
@@ -123,6 +136,17 @@ def _contract_new(args: argparse.Namespace) -> int:
     print(f"{file}: read it, replace each TODO and mark what is personal; then")
     _print_next_steps()
     return 0
+
+
+def _dialect_option(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    known = (*DIALECT_OPTIONS, *NOTATION_OPTIONS)
+    if not equals or name not in known:
+        raise argparse.ArgumentTypeError(f"{text!r} is no option of a dialect: give NAME=VALUE of {', '.join(known)}")
+    try:
+        return name, yaml.safe_load(value) if value.strip() not in ("", "#") else value
+    except yaml.YAMLError:
+        return name, value
 
 
 def _row_count(text: str) -> int:

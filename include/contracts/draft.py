@@ -12,7 +12,8 @@ import yaml
 
 from include import settings
 from include.contracts.check import check_file
-from include.contracts.model import DEFAULT_SCHEDULE, NO_KEY, Contract, ContractError, csv_delimiter
+from include.contracts.dialect import read_delimiter
+from include.contracts.model import DEFAULT_SCHEDULE, NO_KEY, Contract, ContractError
 from include.contracts.names import DATASET_NAME, SOURCE_NAME, free_column
 from include.contracts.options import is_encoding
 from include.contracts.personal import guess_personal
@@ -41,6 +42,7 @@ def draft(
     schedule: str = DEFAULT_SCHEDULE,
     rows: int | None = None,
     encoding: str | None = None,
+    dialect: dict[str, Any] | None = None,
     report: Report = lambda _: None,
     progress: Report = lambda _: None,
 ) -> Draft:
@@ -52,8 +54,13 @@ def draft(
     """
     if encoding is not None and not is_encoding(encoding):
         raise ContractError(f"encoding: {encoding!r} is none that Python knows: UTF-8, Windows-1252, UTF-16, ...")
-    delimiter = csv_delimiter(delimiter) if delimiter is not None else None
-    found = read_sample(sample, delimiter=delimiter, encoding=encoding, rows=rows, progress=progress)
+    try:
+        delimiter = read_delimiter(delimiter) if delimiter is not None else None
+    except ValueError as error:
+        raise ContractError(str(error)) from None
+    found = read_sample(
+        sample, delimiter=delimiter, encoding=encoding, dialect=dialect or {}, rows=rows, progress=progress
+    )
     seen = found.seen
     if not seen.rows:
         why = f" ({seen.left_out:,} lines or records are no rows; {seen.why_left_out})" if seen.left_out else ""
@@ -68,9 +75,12 @@ def draft(
             f" {seen.why_left_out}"
         )
     key = find_key(seen)
-    for note in key.notes if not found.data_in_header else ["the draft names the key by values of that row"]:
+    for note in key.notes:
         report(note)
     properties = _properties(list(seen.fields.values()), seen.rows if seen.is_whole else None, (), set(), dataset)
+    if found.csv:
+        for each in properties:
+            found.csv.complete(each)
     for position, name in enumerate(key.names, 1):
         keyed = next(each for each in properties if each["name"] == name)
         keyed |= {"primaryKey": True, "primaryKeyPosition": position}
@@ -82,8 +92,8 @@ def draft(
             " customProperties: withoutKey: replaceFile (a file's rows are replaced when the same path comes again) or"
             " withoutKey: append (they stay)"
         )
-    if found.data_in_header:
-        what += f" {found.data_in_header[0].upper()}{found.data_in_header[1:]}."
+    if not found.has_names:
+        what += " Give the properties the names of their columns."
     document: dict[str, Any] = {
         **draft_head(source, dataset),
         "description": {"purpose": "TODO: what the rows are, and what for."},
@@ -92,9 +102,10 @@ def draft(
                 "server": "landing",
                 "type": "custom",
                 "path": f"{source}/{_pattern(sample)}",
-                "format": "csv" if found.is_csv else "json",
-                **({"delimiter": found.delimiter} if found.is_csv else {}),
+                "format": "csv" if found.csv else "json",
+                **({"delimiter": found.csv.delimiter} if found.csv else {}),
                 "encoding": found.encoding,
+                **(found.csv.server_options() if found.csv else {}),
             }
         ],
         "slaProperties": [
@@ -115,7 +126,7 @@ def draft(
         ],
     }
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
-    return Draft(text, not found.data_in_header)
+    return Draft(text, found.has_names)
 
 
 def draft_head(source: str, dataset: str) -> dict[str, Any]:

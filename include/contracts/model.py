@@ -22,8 +22,10 @@ from include import settings
 from include.contracts.names import (
     fold,
 )
+from include.contracts.notation import Notation
 from include.errors import FinalError
 from include.names import spelled
+from include.readers import Dialect
 
 # Limits of a contract that names none.
 MAX_ROW_BYTES = 16 * 1024 * 1024  # of one line of a file
@@ -88,7 +90,8 @@ class Contract:
     rules: tuple[Rule, ...]
     path: str | None  # glob below the landing root; None for a table that an application owns
     format: str  # json or csv
-    delimiter: str
+    dialect: Dialect  # of CSV
+    notation: Notation  # of values, where their property says nothing else
     encoding: str  # as Python calls it
     url_setting: str | None  # the setting that holds the URL, for a dataset that is fetched
     max_bad_rows: int
@@ -205,14 +208,6 @@ def source_tables(contracts: Iterable[Contract | BrokenContract]) -> list[str]:
 def custom(properties: list[CustomProperty] | None, name: str, default: Any = None) -> Any:
     """Return the value of a custom property of the standard, or the default."""
     return next((p.value for p in properties or [] if p.property == name), default)
-
-
-def csv_delimiter(written: str) -> str:
-    r"""Return what stands between the values of a CSV; a tab may be written as \t. Raises ContractError for others."""
-    delimiter = "\t" if written == "\\t" else written
-    if len(delimiter) != 1 or delimiter in '\r\n" \0':
-        raise ContractError(f"delimiter: {written!r} can't be one: give one character, \\t for a tab")
-    return delimiter
 
 
 def personal_kind(spec: SchemaProperty) -> str | None:

@@ -12,11 +12,14 @@ from collections.abc import Iterator
 
 from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard, SchemaProperty, Server
 
+from include.contracts.dialect import DIALECT_OPTIONS
 from include.contracts.landed import property_problems, server_problems
+from include.contracts.notation import NOTATION_OPTIONS
+from include.contracts.notation_check import notation_problems
 
 _OF_CONTRACT = ("maxBadRows", "maxBadPercent", "maxRowBytes", "withoutKey")
-_OF_SERVER = ("urlSetting", "maxBytes", "maxSeconds", "deliveryOrder")
-_OF_PROPERTY = ("personal", "arrivesAs")
+_OF_SERVER = ("urlSetting", "maxBytes", "maxSeconds", "deliveryOrder", *DIALECT_OPTIONS, *NOTATION_OPTIONS)
+_OF_PROPERTY = ("personal", "arrivesAs", *NOTATION_OPTIONS)
 _SERVICE_LEVELS = (  # those of the standard; the frequency's schedule is carried out, the others are for people
     *("availability", "endOfLife", "endOfSupport", "errorRate", "frequency", "generalAvailability", "latency"),
     *("retention", "throughput", "timeOfAvailability", "timeToDetect", "timeToNotify", "timeToRepair"),
@@ -27,6 +30,8 @@ _OF_TYPE = {
     "integer": (*_BOUNDS, "multipleOf"),
     "number": (*_BOUNDS, "multipleOf"),
     "array": ("minItems", "maxItems", "uniqueItems"),
+    "date": ("format",),
+    "timestamp": ("format", "defaultTimezone"),
 }
 # What becomes of the rows of a dataset without a key when a file of the same path is delivered again.
 WITHOUT_KEY = ("replaceFile", "append")
@@ -66,6 +71,7 @@ def unknown_options(document: OpenDataContractStandard, landing: Server | None) 
                 yield f"quality: {rule.name}: has no implementation that can be carried out: a mapping, see the docs"
         for prop in table.properties or []:
             yield from _of_property(prop, (prop.name or "",), is_landed=landing is not None, is_csv=is_csv)
+            yield from notation_problems(prop, (prop.name or "",), landing)
 
 
 def _of_versions(document: OpenDataContractStandard, landing: Server) -> Iterator[str]:

@@ -17,6 +17,7 @@ from croniter import croniter
 from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard, SchemaProperty
 
 from include import settings
+from include.contracts.dialect import read_dialect
 from include.contracts.model import (
     DEFAULT_OWNER,
     DEFAULT_SCHEDULE,
@@ -30,7 +31,6 @@ from include.contracts.model import (
     ContractError,
     Contracts,
     Rule,
-    csv_delimiter,
     custom,
     personal_kind,
 )
@@ -43,7 +43,10 @@ from include.contracts.names import (
     first_free,
     fold,
 )
+from include.contracts.notation import Notation
+from include.contracts.notation_check import server_notation
 from include.contracts.options import unknown_options
+from include.readers import Dialect
 
 
 def read_all(folder: Path | None = None, *, with_demo: bool | None = None) -> Contracts:
@@ -169,8 +172,9 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
             " under customProperties what becomes of rows without a key: withoutKey: replaceFile or append"
         )
     try:
-        delimiter = csv_delimiter((landing.delimiter if landing else None) or ",")
-    except ContractError as error:
+        dialect = read_dialect(landing, properties) if landing else Dialect(missing_values=())
+        notation = server_notation(landing) if landing else Notation(())
+    except ValueError as error:
         raise ContractError(f"{file}: servers: {error}") from None
     schedule = next((p.schedule for p in document.slaProperties or [] if p.schedule), None)
     if landing is not None and schedule is not None and not croniter.is_valid(schedule):
@@ -196,7 +200,8 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         ),
         path=landing.path if landing else None,
         format=(landing.format if landing else None) or "json",
-        delimiter=delimiter,
+        dialect=dialect,
+        notation=notation,
         encoding=(landing.encoding if landing else None) or "UTF-8",
         url_setting=url_setting,
         max_bad_rows=int(_limit(limits, "maxBadRows", 0, file)),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import io
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from include.contracts.csv_guess import columns_like_data, first_records, guess_delimiter
 from include.contracts.model import MAX_ROW_BYTES, ContractError
+from include.contracts.recognise import Recognised, recognise
 from include.contracts.sample import Sample
 from include.decoding import decoded
 from include.readers import (
@@ -19,7 +19,6 @@ from include.readers import (
     Stream,
     Unreadable,
     csv_records,
-    header_names,
     json_rows,
     opened,
     shown_key,
@@ -29,7 +28,6 @@ from include.readers import (
 _BLOCK_ROWS = 5000
 _BLOCK_BYTES = 4 << 20  # of rows that are in memory at once
 _HEAD_BYTES = 1 << 18
-_SEPARATOR = re.compile(rb'\s*"?sep=[^"]{0,2}"?\s*', re.IGNORECASE)
 _SUFFIXES: dict[str, str | None] = {".csv": None, ".tsv": "\t", ".tab": "\t", ".psv": "|"}  # and the delimiter it names
 
 Report = Callable[[str], None]
@@ -41,23 +39,29 @@ class SampleFile:
 
     seen: Sample
     encoding: str
-    delimiter: str | None = None  # of a CSV, None for JSON
+    csv: Recognised | None = None  # the dialect of a CSV, None for JSON
     notes: list[str] = field(default_factory=list)  # sentences that say how sure it is
-    data_in_header: str = ""  # says why the first record of a CSV looks like data; empty for a header
 
     @property
-    def is_csv(self) -> bool:
-        """Whether it is a CSV, else JSON."""
-        return self.delimiter is not None
+    def has_names(self) -> bool:
+        """Whether the columns have names of their own."""
+        return self.csv is None or self.csv.dialect.header
 
 
 def read_sample(
-    file: Path, *, delimiter: str | None, encoding: str | None, rows: int | None, progress: Report
+    file: Path,
+    *,
+    delimiter: str | None,
+    encoding: str | None,
+    dialect: dict[str, Any],
+    rows: int | None,
+    progress: Report,
 ) -> SampleFile:
     """Read a sample, or its first rows. `progress` is told from time to time how far it is.
 
     Without `encoding` it is what the first bytes tell; without `delimiter`, name and beginning of the file tell whether
-    it is a CSV, and of what kind. Raises ContractError or FileError for a file that holds no rows that could land.
+    it is a CSV, and of what `dialect`, but for the options that are given. Raises ContractError or FileError for a
+    file that holds no rows that could land.
     """
     with opened(file, None, encoding) as raw:
         begin = raw.read(_HEAD_BYTES)
@@ -66,9 +70,9 @@ def read_sample(
         head = text.read(_HEAD_BYTES)
         found = SampleFile(Sample(is_csv=False), encoding)
         suffix = Path(file.name.lower().removesuffix(".gz")).suffix
-        if delimiter is not None or _is_csv(suffix, head):
+        if delimiter is not None or dialect or _is_csv(suffix, head):
             found.seen = Sample(is_csv=True)
-            _look_at_csv(found, head, delimiter, _SUFFIXES.get(suffix))
+            _look_at_csv(found, head, delimiter, _SUFFIXES.get(suffix), dialect)
         _read(found, _lines(found, _resumed(head, text)), rows, progress)
     return found
 
@@ -80,40 +84,18 @@ def _is_csv(suffix: str, head: bytes) -> bool:
     return head.strip()[:1] not in (b"{", b"[", b"")
 
 
-def _look_at_csv(found: SampleFile, head: bytes, delimiter: str | None, named: str | None) -> None:
-    """Find the delimiter, where none is given, and see whether there is a header."""
-    first_line = head.lstrip().partition(b"\n")[0].partition(b"\r")[0]
+def _look_at_csv(found: SampleFile, head: bytes, given: str | None, named: str | None, said: dict[str, Any]) -> None:
+    """Find the dialect, but for what is given."""
+    is_whole = len(head) < _HEAD_BYTES
     try:
-        first_line.decode()
+        text = codecs.getincrementaldecoder("utf-8")().decode(head, is_whole)  # else it may end within a character
     except UnicodeDecodeError:
         raise _wrong_encoding(found) from None
-    if _SEPARATOR.fullmatch(first_line):
-        raise ContractError(
-            "begins with a line sep=, which tells a spreadsheet program the delimiter and which landing would take for"
-            " the header: remove that line, here and in the files that land"
-        )
-    is_whole = len(head) < _HEAD_BYTES
-    if delimiter is None:
-        guess = guess_delimiter(head, is_whole=is_whole, named=named)
-        delimiter = guess.text
-        found.notes.append(guess.note)
-    found.delimiter = delimiter
-    records = first_records(head, delimiter, is_whole=is_whole)
-    like_data = columns_like_data(records)
-    if like_data:
-        many = len(like_data) > 1
-        places = ", ".join(map(str, like_data[:5])) + (", ..." if len(like_data) > 5 else "")
-        found.data_in_header = (
-            f"the first row looks like data, not like names: its value{'s' if many else ''} {places}"
-            f" {'are' if many else 'is'} like those below. As the header it gives the columns their names and lands"
-            " nowhere: if it is data, put a line of names before it, here and in the files that land"
-        )
-        found.notes.append(found.data_in_header)
-    names = header_names(records[0]) if records else []
+    found.csv = recognise(text, is_whole=is_whole, delimiter=given, named=named, said=said)
+    found.notes += found.csv.notes
+    names = found.csv.names
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        if found.data_in_header:
-            raise ContractError(found.data_in_header)
         raise ContractError(f"its header names the column {shown_key(twice)} twice: rename one of them")
 
 
@@ -122,8 +104,9 @@ def _wrong_encoding(found: SampleFile) -> ContractError:
 
 
 def _lines(found: SampleFile, stream: Stream) -> Iterable[Line]:
-    if found.delimiter is not None:
-        return csv_records(stream, MAX_ROW_BYTES, found.delimiter, None)
+    if found.csv is not None:
+        columns = None if found.csv.dialect.header else dict.fromkeys(found.csv.names, False)
+        return csv_records(stream, MAX_ROW_BYTES, found.csv.dialect, columns)
     parser = ExactJson(keeps_digits=True)
     return json_rows(stream, MAX_ROW_BYTES, parser.loads, parser.loads_all)
 
@@ -141,24 +124,29 @@ def _read(found: SampleFile, lines: Iterable[Line], rows: int | None, progress: 
         block.append(value)
         size += len(raw)
         if len(block) == _BLOCK_ROWS or size > _BLOCK_BYTES:
-            _add(seen, block)
+            _add(found, block)
             block, size = [], 0
             progress(f"read {seen.rows:,} rows")
-    _add(seen, block)
+    _add(found, block)
 
 
 def _leave_out(found: SampleFile, number: int, problem: Unreadable | None) -> None:
-    if found.is_csv and problem is not None and problem.code == "encoding":
+    if found.csv is not None and problem is not None and problem.code == "encoding":
         raise _wrong_encoding(found)
     if not found.seen.left_out:
         found.seen.why_left_out = f"line {number}: {problem.reason if problem else 'is no JSON object'}"
     found.seen.left_out += 1
 
 
-def _add(seen: Sample, block: list[dict[str, Any]]) -> None:
-    if block:
-        names = dict.fromkeys(name for value in block for name in value) if not seen.is_csv else block[0]
-        seen.add({name: [value.get(name) for value in block] for name in names}, len(block))
+def _add(found: SampleFile, block: list[dict[str, Any]]) -> None:
+    if not block:
+        return
+    if found.csv is None:
+        names = dict.fromkeys(name for value in block for name in value)
+        found.seen.add({name: [value.get(name) for value in block] for name in names}, len(block))
+    else:
+        read = {name: found.csv.columns[name].value for name in block[0]}
+        found.seen.add({name: [read[name](value[name]) for value in block] for name in read}, len(block))
 
 
 class _Resumed(io.RawIOBase):

@@ -87,7 +87,7 @@ def read_rows(
     waiting: list[str] = []
     parsed = None
     with opened(file, sha256, contract.encoding) as raw, localcontext(EXACT):
-        for line in rows_of(contract, decoded(raw, contract.encoding)):
+        for line in _rows_of(contract, decoded(raw, contract.encoding)):
             number, _, value, problem = line
             encoded = encode(value) if problem is None else [_problem(line, contract.encoding)]
             if isinstance(encoded, list):
@@ -105,11 +105,11 @@ def read_rows(
     return valid
 
 
-def rows_of(contract: Contract, stream: Stream) -> Iterator[Line]:
+def _rows_of(contract: Contract, stream: Stream) -> Iterator[Line]:
     """Return the rows of a stream in UTF-8 as the contract says how they are written."""
     if contract.format == "csv":
         known = {str(spec.name): bool(spec.required) for spec in contract.properties}
-        return csv_records(stream, contract.max_row_bytes, contract.delimiter, known)
+        return csv_records(stream, contract.max_row_bytes, contract.dialect, known)
     parser = JsonParser(contract)
     return json_rows(stream, contract.max_row_bytes, parser.loads, parser.loads_all)
 

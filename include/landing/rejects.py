@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import getpass
 import io
@@ -19,7 +18,6 @@ from include.errors import FinalError
 from include.landing import ledger, reject_rows
 from include.landing.deliveries import place_of_landed
 from include.landing.json_parser import JsonParser
-from include.landing.judge import rows_of
 from include.landing.load import land
 from include.landing.merge import Merger, create_stage
 from include.landing.reject_rows import Choice
@@ -28,7 +26,8 @@ from include.landing.rows import Problem, RowSchema
 from include.landing.tables import create_tables, lock
 from include.landing.values import EXACT, escape
 from include.postgres import Connection, session
-from include.storage import FileError, Root
+from include.readers import as_record, csv_records
+from include.storage import Root
 
 
 class RejectError(FinalError):
@@ -113,7 +112,7 @@ def dismiss(dataset: str, *, source_uri: str, choice: Choice, why: str) -> int:
 
 
 def as_written(contract: Contract, row: str) -> str:
-    """Return a kept reject as its file has it: of a CSV, the values with the contract's delimiter."""
+    """Return a kept reject as its file has it: of a CSV, the record in the contract's dialect."""
     if contract.format != "csv":
         return row
     try:
@@ -122,9 +121,7 @@ def as_written(contract: Contract, row: str) -> str:
         return row
     if not isinstance(value, dict):
         return row
-    out = io.StringIO()
-    csv.writer(out, delimiter=contract.delimiter, lineterminator="").writerow(value.values())
-    return out.getvalue()
+    return as_record(value.values(), contract.dialect)
 
 
 _Parse = Callable[[str], Any]
@@ -163,12 +160,13 @@ def _parse_record(contract: Contract, header: str | None, row: str) -> Any:
     if header is None:
         reason = "the names of its columns are not known any more: write it as a JSON object, {name: value}"
         return [Problem("csv", "", reason)]
-    out = io.StringIO()
-    csv.writer(out, delimiter=contract.delimiter, lineterminator="\n").writerow(orjson.loads(header))
-    try:
-        lines = list(rows_of(contract, io.BytesIO((out.getvalue() + row.rstrip("\r\n") + "\n").encode())))
-    except FileError as error:  # the contract has changed since
-        return [Problem("csv", "", f"its file {error}")]
+    names = orjson.loads(header)
+    unknown = set(names) - {spec.name for spec in contract.properties}
+    if unknown:  # the contract has changed since
+        return [Problem("csv", "", f"its file has {len(unknown)} columns that the contract does not know any more")]
+    dialect = dataclasses.replace(contract.dialect, header=False, skip_rows=0, skip_footer_rows=0)
+    stream = io.BytesIO(f"{row.rstrip(chr(13) + chr(10))}\n".encode())
+    lines = list(csv_records(stream, contract.max_row_bytes, dialect, dict.fromkeys(names, False)))
     if len(lines) != 1:
         return [Problem("csv", "", f"is {len(lines)} records: give one")]
     _, _, value, problem = lines[0]

@@ -24,6 +24,7 @@ from open_data_contract_standard.model import SchemaProperty
 
 from include.contracts import Contract, ContractError, arrives_as_text, personal_kind
 from include.contracts.moments import DATE, EMAIL, TIMESTAMP
+from include.landing.conversion import Converter, Failure, converter
 from include.landing.encoder import BOUNDS, encoder
 from include.landing.values import RejectedValueError
 from include.readers import shown_key
@@ -62,14 +63,39 @@ class RowSchema:
         self.encode: Callable[[Any], str | list[Problem]] = encoder(
             contract, quick.is_valid, self.explain, self._rejected
         )
+        convert = converter(contract)
+        if convert is not None:
+            self.encode = self._converting(convert, self.encode)
+
+    def _converting(self, convert: Converter, encode: Callable[[Any], str | list[Problem]]) -> Any:
+        """Return `encode` for rows that have to be converted first."""
+
+        def encode_converted(row: Any) -> str | list[Problem]:
+            if not isinstance(row, dict):
+                return encode(row)
+            converted, failures = convert(row)
+            return self._explain_failures(converted, failures) if failures else encode(converted)
+
+        return encode_converted
+
+    def _explain_failures(self, converted: dict[str, Any], failures: list[Failure]) -> list[Problem]:
+        """Return what is wrong with a row of which some values are not written as the contract says."""
+        failed = {failure.path for failure in failures}
+        problems = [Problem(f.code, f.path, self._sentence(f.path, f.reason, f.value)) for f in failures]
+        others = [p for p in self.explain(converted) if p.field not in failed and not p.code.startswith("rule.")]
+        return sorted([*problems, *others], key=self._place)
+
+    def _place(self, problem: Problem) -> tuple[bool, int]:
+        """Return what sorts problems in the contract's order of fields, and rules behind them."""
+        order = {path: number for number, path in enumerate(self._specs)}
+        return problem.code.startswith("rule."), order.get(_spec_path(problem.field), len(order))
 
     def explain(self, row: Any) -> list[Problem]:
         """Return every problem that the schema finds, in the contract's order of fields; none for a valid row."""
         if not isinstance(row, dict):
             return [Problem("type", "", "not a JSON object but another value")]
         problems = {problem: None for error in self._validator.iter_errors(row) for problem in self._problems(error)}
-        order = {path: number for number, path in enumerate(self._specs)}
-        return sorted(problems, key=lambda p: (p.code.startswith("rule."), order.get(_spec_path(p.field), len(order))))
+        return sorted(problems, key=self._place)
 
     def _rejected(self, error: RejectedValueError) -> list[Problem]:
         reason = self._sentence(error.path, error.reason) if error.path else error.reason

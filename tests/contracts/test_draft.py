@@ -133,7 +133,7 @@ def types(document: Any) -> dict[str, str]:
         (["2021-02-30"], "text"),
         (["0000-00-00"], "text"),
         (["2018-01-01 00:00:00", "2018-01-01T00:00:00.123456Z", "2018-01-01 00:00+02:00"], "timestamptz"),
-        (["2018-01-01 00:00:00 UTC"], "text"),
+        (["2018-01-01 00:00:00 UTC"], "timestamptz"),
         (["2018-01-01 00:00:00.1234567"], "text"),
         (["2018-01-01 24:00:00"], "text"),
         (["2018-01-01 00:00:00+17:00"], "text"),
@@ -316,9 +316,9 @@ def test_delimiter_may_be_written_as_an_escape_and_others_are_refused(
     document, _ = drafted(tmp_path, "id\tv\n1\ta\n", delimiter="\\t")
     assert document["servers"][0]["delimiter"] == "\t"
     sample = tmp_path / "sample.csv"
-    for wrong in ("||", '"', "\n"):
+    for wrong, why in (('"', "stands in the delimiter"), ("\n", "give one character or more")):
         assert main(["contract", "new", "web.other", str(sample), "--delimiter", wrong]) == 1
-        assert "give one character" in capsys.readouterr().err
+        assert why in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -63,8 +63,8 @@ def label(kind: str, type_: str, rest: str) -> tuple[str, str]:
         ('delimiter: ","', "encoding: latin-99", "servers: encoding: 'latin-99' is none of a file that Python knows"),
         ('delimiter: ","', "encoding: base64", "servers: encoding: 'base64' is none"),
         (
-            *label("date", "date", "logicalTypeOptions: {format: dd/MM/yyyy}"),
-            "label: .* no 'format' of a date: there is none",
+            *label("date", "date", "logicalTypeOptions: {maximum: '2026-01-01'}"),
+            "label: .* no 'maximum' of a date: there are format",
         ),
         (*label("timestamp", "timestamptz", "logicalTypeOptions: {timezone: true}"), "no 'timezone' of a timestamp"),
         (

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from include.readers import Line, csv_records, opened
+from include.readers import Dialect, Line, csv_records, opened
 from include.storage import UnusableFileError, hash_of
 
 COLUMNS = {"id": True, "label": False}
@@ -20,7 +20,7 @@ COLUMNS = {"id": True, "label": False}
 
 def read(content: bytes, *, max_bytes: int = 100, delimiter: str = ",", names: tuple[str, ...] = ()) -> list[Line]:
     columns = dict.fromkeys(names, True) if names else COLUMNS
-    return list(csv_records(io.BytesIO(content), max_bytes, delimiter, columns))
+    return list(csv_records(io.BytesIO(content), max_bytes, Dialect(delimiter=delimiter), columns))
 
 
 def told(lines: list[Line]) -> list[Any]:
@@ -36,7 +36,7 @@ def test_a_quoted_value_has_any_number_of_lines(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text(f'id,label\n9,"{value}"\n10,x\n')
     with opened(file, hash_of(file)) as stream:
-        lines = list(csv_records(stream, 1 << 24, ",", COLUMNS))
+        lines = list(csv_records(stream, 1 << 24, Dialect(), COLUMNS))
     assert told(lines) == [(2, "9", value), (50_004, "10", "x")]
 
 
@@ -160,7 +160,9 @@ def test_rows_of_any_dialect_come_back_value_by_value(
         delimiter.join('"' + v.replace('"', '""') + '"' if special.search(v) or row == [""] else v for v in row) + end
         for row in [list(names), *rows]
     )
-    lines = list(csv_records(Slow(text.encode(), chunk), 1 << 20, delimiter, dict.fromkeys(names, True)))
+    lines = list(
+        csv_records(Slow(text.encode(), chunk), 1 << 20, Dialect(delimiter=delimiter), dict.fromkeys(names, True))
+    )
     assert [line[3] for line in lines] == [None] * len(rows)
     assert [list(line[2].values()) for line in lines] == [[value or None for value in row] for row in rows]
 

@@ -121,6 +121,9 @@ def recognise(
         notes.append(f"the delimiter is {found[1]!r}: the first line, sep={found[1]}, says so")
         delimiter = delimiter or found[1]
     trials = [_try(lines, *each) for each in _candidates("".join(lines), delimiter or named, said)]
+    if named and not delimiter and not any(trial.share for trial in trials):  # it cuts nothing
+        others = [_try(lines, *each) for each in _candidates("".join(lines), None, said)]
+        trials = others if any(trial.share for trial in others) else trials
     best = max(trials, key=lambda trial: round(trial.share, 2))  # of equal ones the first
     if best.share == 0:
         best = trials[0]

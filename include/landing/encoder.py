@@ -123,7 +123,7 @@ _ONLY_BELOW_ONE = """
 _JSONB = r"""
     sent = $v
     $conversion
-    if '\\u0000' in $v and holds_nul(sent):
+    if '\\' in $v and '\\u0000' in $v and holds_nul(sent):
         reject('nul_character', 'holds a NUL character, which jsonb has not', $path)
 """
 _JSON_ITEM = """
@@ -131,7 +131,7 @@ _JSON_ITEM = """
         $conversion
         return f'{value}'
 """
-_JSON_ARRAY = "$v = '[' + ','.join([$name(item) for item in $v]) + ']'"
+_JSON_ARRAY = "$v = '[' + ','.join(map($name, $v)) + ']'"
 # `members` are what stands between the braces, as an f-string that begins with a comma where the first may be absent.
 _JSON_OBJECT = "$v = f$members"
 _JSON_OBJECT_OF_OPTIONALS = "$v = '{' + f$members[1:] + '}'"

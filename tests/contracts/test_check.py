@@ -41,8 +41,8 @@ def test_the_contracts_of_this_project_are_in_order() -> None:
         ("physicalName: things", f"physicalName: {'t' * 56}", "t_current, .* a name of 64 bytes"),
         (
             'delimiter: ","',
-            "customProperties: [{property: quoteChar, value: '||'}], delimiter: '|'",
-            r"servers: quoteChar: is an option of CSV, and the format is json",
+            'delimiter: ",", customProperties: [{property: quoteChar, value: "||"}]',
+            "servers: quoteChar: '||' can't be one: give one character",
         ),
         ("toys/*/", "/toys/*/", "'/toys/./things.csv' is no path below the landing root"),
         ("toys/*/", "../toys/*/", "is no path below the landing root"),

@@ -113,7 +113,7 @@ def test_a_drafted_contract_lands_its_sample_with_the_right_values(tmp_path: Pat
     content, encoding, _, _, expected = CORPUS[name]
     sample = tmp_path / "sample.csv"
     sample.write_bytes(content.encode(encoding))
-    text = draft("web", "orders", sample, encoding={"utf-8-sig": "UTF-8"}.get(encoding, encoding))
+    text = draft("web", "orders", sample, encoding={"utf-8-sig": "UTF-8"}.get(encoding, encoding)).text
     document = yaml.safe_load(text)
     properties = document["schema"][0]["properties"]
     properties[0] |= {"primaryKey": True, "primaryKeyPosition": 1, "required": True}
@@ -157,7 +157,7 @@ def test_a_number_with_a_point_stays_text_beside_a_decimal_comma(tmp_path: Path)
     sample = tmp_path / "sample.csv"
     sample.write_text("id;a;b;c\n1;1,5;1.234;1.5\n2;2,5;2.500;12\n")
     said: list[str] = []
-    document = yaml.safe_load(draft("web", "orders", sample, report=said.append))
+    document = yaml.safe_load(draft("web", "orders", sample, report=said.append).text)
     types = {each["name"]: each["physicalType"] for each in document["schema"][0]["properties"]}
     assert types == {"id": "bigint", "a": "numeric", "b": "text", "c": "numeric"}
     assert "b: 1.234 may have thousands or decimals, and stays text: say groupChar" in said

@@ -52,7 +52,7 @@ def test_a_csv_row_is_shown_and_mended_as_it_is_written(
     with pytest.raises(WarehouseError, match="secret: is not an e-mail address") as caught:
         run(*mended, "--line", "3", "--row", "2,somebody,b")
     assert "somebody" not in str(caught.value)
-    for row, why in (("2,,b,c", "4 values where the header has 3"), ("2,,b\n3,,c", "is 2 records: give one")):
+    for row, why in (("2,,b,c", "4 values where the contract has 3"), ("2,,b\n3,,c", "is 2 records: give one")):
         with pytest.raises(WarehouseError, match=why):
             run(*mended, "--line", "4", "--row", row)
     with pytest.raises(WarehouseError, match="line 2: no row was rejected there: `warehouse rejects show"):

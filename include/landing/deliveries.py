@@ -159,14 +159,18 @@ def _place(connection: Connection, contract: Contract, position: str, at: dateti
 
 
 def _newest(connection: Connection, contract: Contract) -> dict[str, str]:
-    """Return the hash of the newest delivery that has landed, with its path; nothing where none has."""
+    """Return the hash of the newest delivery that has landed, with its path.
+
+    Nothing where none has, and where a late one has landed since, of which rows may count as newer.
+    """
     found = _rows(
         connection,
-        "select sha256, path from landing.files where dataset = %(dataset)s and status = 'landed'"
+        "select sha256, path, loaded_at >= (select max(loaded_at) from landing.files where dataset = %(dataset)s"
+        " and status = 'landed') from landing.files where dataset = %(dataset)s and status = 'landed'"
         ' order by ordered_at desc, path collate "C" desc, delivery desc limit 1',
         named={"dataset": contract.name},
     )
-    return dict(found)
+    return {sha256: path for sha256, path, is_last in found if is_last}
 
 
 def _named(contract: Contract, position: str) -> dict[str, Any]:

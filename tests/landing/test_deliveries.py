@@ -36,6 +36,11 @@ CASES: dict[str, tuple[list[Run], dict[int, str]]] = {
         [{"zeta": {1: "open"}}, {"beta": {1: "closed"}}, {"alpha": {1: "open"}}],
         {1: "open"},
     ),
+    "a late file changes what a newer one has merely repeated": (
+        [{"o_1": {1: "open"}}, {"o_3": {1: "open"}}, {"o_2": {1: "closed"}}, {"o_4": {1: "open"}}],
+        {1: "open"},
+    ),
+    "a late file is late by value": ([{"o_10": {1: "closed"}}, {"o_9": {1: "open"}}], {1: "closed"}),
     "numbers count by value": ([{"o_9": {1: "open"}, "o_10": {1: "closed"}}], {1: "closed"}),
     "names that say nothing about time count from their arrival": (
         [{"zeta": {1: "open"}}, {"alpha": {1: "closed"}}],
@@ -114,6 +119,34 @@ def test_a_late_file_reads_as_if_it_had_come_in_time(things: Place) -> None:
         things.land()
     assert [label for _, label in things.rows()] == ["a", "b", "c", "d"]
     assert things.query("select bool_and(loaded_at >= ordered_at), count(*) from landing.files") == [(True, 4)]
+
+
+def test_a_delivery_that_changed_nothing_has_its_place(things: Place) -> None:
+    for name, label in (("o_1", "a"), ("o_3", "a"), ("o_2", "b")):
+        put(things, {name: {1: label}})
+        things.land()
+    assert things.query("select ordered_at < loaded_at, rows_read from landing.files order by delivery") == [
+        (False, 1),
+        (False, 0),
+        (True, 1),
+    ]
+
+
+def test_names_that_can_not_be_compared_are_known_one_by_one(things: Place) -> None:
+    run: Run = {"alpha": {1: "old"}, "zeta": {1: "new"}}
+    put(things, run)
+    things.land()
+    put(things, {"alpha": run["alpha"]})  # as after a kill before it was archived
+    assert [file.status for file in things.land().files] == ["already_landed"]
+    assert newest(things) == {1: "new"}
+
+
+def test_the_bytes_of_a_file_that_is_held_are_held_again(things: Place) -> None:
+    things.contract = dataclasses.replace(things.contract, max_bad_rows=0)
+    for name in ("o_1", "o_2"):
+        things.put(name, [{"id": "x"}])
+    assert [file.status for file in things.land_anyway().files] == ["held", "held"]
+    assert (things.root / "toys/o_2/things.json").is_file()
 
 
 def test_a_late_file_larger_than_memory_is_late_too(things: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,3 +217,12 @@ def test_replay_in_airflow_says_of_which_tables_rows_were_loaded(
     mend(things.contract, '{"id": 2}', source_uri=things.uri, path="toys/one/things.json", line=2)
     assert replayed([things.contract]) == [("toys.things", 1)]
     assert "1 are loaded now" in capsys.readouterr().out
+
+
+def test_a_row_of_a_csv_without_a_valid_one_is_mended_as_it_is_written(csv_things: Place) -> None:
+    csv_things.put("one", b"label,id\na,x\n")
+    csv_things.land_anyway()
+    mend(csv_things.contract, "b,1", source_uri=csv_things.uri, path=PATH, line=2)
+    release(csv_things.contract, source_uri=csv_things.uri, root=str(csv_things.root), archive=str(csv_things.archive))
+    assert replay(csv_things.contract, source_uri=csv_things.uri).loaded == 1
+    assert csv_things.rows() == [(1, "b")]

@@ -65,6 +65,8 @@ def draft(
     if not seen.rows:
         why = f" ({seen.left_out:,} lines or records are no rows; {seen.why_left_out})" if seen.left_out else ""
         raise ContractError(f"holds no row to draft a contract from{why}: give a larger sample")
+    if not seen.fields:
+        raise ContractError("holds rows without any value: give a sample with some")
     for note in found.notes:
         report(note)
     how_much = "the whole sample" if seen.is_whole else "the first of the sample, so nothing is said to be required"
@@ -172,6 +174,8 @@ def write_draft(
             report("the rows are not shown, because nothing tells which values are personal")
     except (ContractError, FileError) as error:
         raise ContractError(f"{sample}: {error}") from None
+    except RecursionError:
+        raise ContractError(f"{sample}: holds objects that are nested too deeply for columns: flatten them") from None
     except OSError as error:
         raise ContractError(f"{sample}: can't be read ({error.strerror}): name a file of the dataset") from None
     file.parent.mkdir(parents=True, exist_ok=True)

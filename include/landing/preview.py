@@ -58,7 +58,7 @@ def preview(
 def _share(contract: Contract, valid: int, rejects: RejectedRows) -> str:
     total = valid + rejects.count
     if not rejects.count:
-        return f"all of {total:,} rows are valid under the draft"
+        return f"{'the one row is' if total == 1 else f'all of {total:,} rows are'} valid under the draft"
     codes = ", ".join(f"{code} {count:,}" for code, count in rejects.codes.most_common())
     one = next(iter(rejects))
     said = [
@@ -91,8 +91,8 @@ def _first_rows(contract: Contract, lines: list[str]) -> str:
     ]
     left = len(contract.columns) - len(columns)
     more = f"\nand {left:,} columns more" if left else ""
-    count = "row" if len(rows) == 1 else f"{len(rows)} rows"
-    return f"the first {count} as they would land, without personal values:\n{table(header, shown)}{more}"
+    count = "row as it" if len(rows) == 1 else f"{len(rows)} rows as they"
+    return f"the first {count} would land, without personal values:\n{table(header, shown)}{more}"
 
 
 def _shown(written: str, *, is_personal: bool) -> str:

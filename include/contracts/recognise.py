@@ -67,12 +67,12 @@ class Recognised:
         if written.is_text and kind in ("integer", "number"):
             prop |= {"logicalType": "string", "physicalType": "text"}
             return
-        if written.type_options and kind == written.kind:
+        kinds = {"number": ("integer", "number"), "plain": ("integer", "number", "date", "timestamp")}
+        if written.kind != "text" and kind not in kinds.get(written.kind, (written.kind,)):
+            return  # later values are written in other ways
+        if written.type_options:
             prop["logicalTypeOptions"] = written.type_options
-        is_for = {"number": ("integer", "number"), "boolean": ("boolean",)}.get(written.kind, (kind,))
-        options = {name: value for name, value in written.options.items() if kind in is_for}
-        if kind == "integer":
-            options.pop("decimalChar", None)
+        options = {n: value for n, value in written.options.items() if (n, kind) != ("decimalChar", "integer")}
         stated = [{"property": name, "value": value} for name, value in options.items()]
         if stated:
             prop["customProperties"] = [*prop.pop("customProperties", []), *stated]
@@ -133,6 +133,9 @@ def recognise(
         if name not in said:
             notes.append(f"{name} is {value!r}: {best.share:.0%} of the first records have {best.width} values then")
     _take_titles(best, lines, said, notes, 1 if found else 0)
+    if "missingValues" not in best.options and any("\\N" in record for _, record in best.records):
+        best.options["missingValues"] = ["", "\\N"]
+        notes.append("missingValues has \\N, which stands alone in some values")
     names, records = _header(best, said, notes)
     return Recognised(best.delimiter, best.options, _dialect(best.delimiter, best.options), names, records, notes)
 

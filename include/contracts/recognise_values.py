@@ -15,7 +15,7 @@ from include.contracts.time_format import TimeFormat
 
 _PLAIN = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]+([Zz]|[+-][0-9:]+)?)?")
-_NULLS = ("\\N", "NA", "N/A", "n/a", "#N/A", "NULL", "null", "NaN", "nan", "None", "-", "--")
+_NULLS = ("NA", "N/A", "n/a", "#N/A", "NULL", "null", "NaN", "nan", "None", "-", "--")
 _NOTATIONS = ((",", None), (",", "."), (",", " "), (".", ","), (".", "'"), (".", " "), (",", "'"))
 _BOTH_WAYS = re.compile(r"-?[1-9][0-9]{0,2}[.,][0-9]{3}")  # a group of thousands, or three decimals
 _WORDS = (
@@ -99,7 +99,7 @@ def recognise_values(name: str, values: Sequence[str | None], said: Notation) ->
         written.notes.append(f"{name}: numbers are written like {notation.example}")
     else:
         _take_times(written, name, rest)
-    if nulls and (written.kind != "text" or nulls == ("\\N",)):
+    if nulls and written.kind != "text":
         written.nulls = (*said.missing_values, *nulls)
         written.options["missingValues"] = list(written.nulls)
         written.notes.append(f"{name}: {', '.join(nulls)} is taken for no value")

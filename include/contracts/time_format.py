@@ -147,7 +147,7 @@ def _offset_of_day(day: str, zone: ZoneInfo) -> str | None:
     try:
         begin = datetime.fromisoformat(day).replace(tzinfo=zone)
         times = (begin, begin + timedelta(hours=12), begin + timedelta(days=1))
-        offsets = {time.replace(fold=fold).utcoffset() for time in times for fold in (0, 1)}
+        offsets = {time.utcoffset() for time in times}
     except (ValueError, OverflowError):
         return None
     offset = begin.isoformat()[19:]

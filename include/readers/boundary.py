@@ -44,7 +44,7 @@ class Boundary:
 
     @property
     def is_certain(self) -> bool:
-        return self.is_at_line_end and self.is_at_record_end and not self._rest
+        return self.is_at_line_end and self.is_at_record_end
 
     def read(self, raw: bytes) -> None:
         """Go on with a line, or a piece of one."""

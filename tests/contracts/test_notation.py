@@ -36,6 +36,16 @@ def test_a_number_is_the_same_number_however_it_is_written(number: Decimal, char
     assert bool(notation.number_pattern(is_integer=True).fullmatch(written)) is is_whole
 
 
+def test_thousands_have_one_blank_throughout_and_a_fraction_makes_no_whole_day() -> None:
+    is_like = Notation((), ",", " ").number_pattern(is_integer=False).fullmatch
+    assert is_like("1\u00a0234\u00a0567") and is_like("1 234 567")
+    assert not is_like("1 234\u00a0567")
+    day = TimeFormat("dd/MM/yyyy HH:mm:ss.SSS", is_date=True)
+    assert day.read("31/01/2020 00:00:00.000") == "2020-01-31"
+    with pytest.raises(ValueError, match="is a time of the day, not a whole day"):
+        day.read("31/01/2020 00:00:00.001")
+
+
 PATTERNS = {
     "yyyy-MM-dd HH:mm:ss": "%Y-%m-%d %H:%M:%S",
     "dd.MM.uuuu HH:mm:ss": "%d.%m.%Y %H:%M:%S",
@@ -87,6 +97,7 @@ def test_a_time_without_a_zone_is_that_of_its_zone(time: datetime) -> None:
         ("yyyy-MM-dd HH:mm", "\u0662\u066020-01-31 10:00", "is not of the format"),
         ("yyyy-MM-dd hh:mm a", "2020-01-31 13:00 PM", "is no time of the calendar"),
         ("yyyy-MM-dd hh:mm a", "2020-01-31 00:00 AM", "is no time of the calendar"),
+        ("yyyy-MM-dd HH:mm", "2020-01-31 24:00", "is no time of the calendar"),
         ("EEE yyyy-MM-dd HH", "Mon 2020-01-31 10", "is another day of the week"),
         ("yyyy-MM-dd HH:mm VV", "2020-01-31 10:00 Mars/Base", "has a zone that is not known"),
         ("yyyy-MM-dd HH:mm VV", "2020-01-31 10:00 localtime", "has a zone that is not known"),

@@ -36,7 +36,7 @@ def told(head: str, **said: Any) -> Recognised:
         ("sep=;\nReport\nid;t\n1;a\n2;b\n3;c\n4;d\n5;e\n", ";", {"skipRows": 2}, ["id", "t"]),
         ("sep=|\nid|t;u;v\n1|a;b;c\n", "|", {}, ["id", "t;u;v"]),
         ("Berlin,2020-01-31\nParis,2020-02-01\nRome,2020-03-01\n", ",", {"header": False}, ["column_1", "column_2"]),
-        ("1,\\N\n2,\\N\n3,x\n", ",", {"header": False}, ["column_1", "column_2"]),
+        ("1,\\N\n2,\\N\n3,x\n", ",", {"missingValues": ["", "\\N"], "header": False}, ["column_1", "column_2"]),
         ("land,2019,2020\nDE,1,2\nFR,3,4\n", ",", {}, ["land", "2019", "2020"]),
         ("id,t\r1,a\r2,b\r", ",", {}, ["id", "t"]),
     ],
@@ -82,7 +82,6 @@ def written(values: list[str | None]) -> Written:
         (["1,234", "2,500"], "text", {}, "1,234"),
         (["1.5", "N/A", None], "plain", {"missingValues": ["", "N/A"]}, "1.5"),
         (["Namibia", "NA"], "text", {}, "Namibia"),
-        (["x", "\\N"], "text", {"missingValues": ["", "\\N"]}, "x"),
         (["ja", "nein"], "boolean", {"trueValues": ["ja"], "falseValues": ["nein"]}, "true"),
         (["Y", "Y"], "text", {}, "Y"),
         (["31.01.2020"], "date", {"format": "dd.MM.yyyy"}, "2020-01-31"),
@@ -146,6 +145,16 @@ def test_what_a_person_says_is_not_guessed(
     with pytest.raises(SystemExit):
         main(["contract", "new", "web.more", str(sample), "--dialect", "quote=x"])
     assert "'quote=x' is no option of a dialect: give NAME=VALUE of quoteChar" in capsys.readouterr().err
+
+
+def test_what_the_first_values_tell_is_left_where_later_ones_differ(tmp_path: Path) -> None:
+    sample = tmp_path / "sample.csv"
+    rows = "".join(f"{number};{number},5;31.01.2020;ja;-\n{number};1,5;01.02.2020;nein;7\n" for number in range(400))
+    sample.write_text(f"id;a;day;flag;n\n{rows}x;1.5;2020-01-31;maybe;x\n")
+    document = yaml.safe_load(draft("web", "orders", sample))
+    for each in document["schema"][0]["properties"]:
+        assert each["physicalType"] == "text"
+        assert not each.keys() & {"customProperties", "logicalTypeOptions"}
 
 
 def test_options_that_contradict_each_other_are_one_sentence() -> None:

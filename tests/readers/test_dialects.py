@@ -176,6 +176,8 @@ BACKSLASH = Dialect(escape_char="\\", missing_values=("", "\\N"))
         (replace(BACKSLASH, double_quote=False), 'id,label\n1,"a\\"b"\n2,"a""b"\n3,x\n', [
             (2, "1", 'a"b'), (3, "csv", 1), (4, "3", "x"),
         ]),
+        (BACKSLASH, "id,label\r\n1,a\\\r\nb\r\n2,c\r\n", [(2, "1", "a\r\nb"), (4, "2", "c")]),
+        (Dialect(double_quote=False), 'id,label\n1,"a""\n2,x\n', [(2, "csv", 1), (3, "2", "x")]),
         # Where a quote is not escaped, everything is one reject to where both readings end a record.
         (BACKSLASH, 'id,label\n1,"a "b\n2,\\"\n3,y",\n4,z\n', [(2, "csv", 3), (5, "4", "z")]),
         (Dialect("||"), 'id||label\n1||"a||b"\n2||x|y\n3||"a"b\n4||"x"|\n5||z\n', [
@@ -185,6 +187,7 @@ BACKSLASH = Dialect(escape_char="\\", missing_values=("", "\\N"))
         # Comments, where a record begins alone.
         (Dialect(comment_char="#"), '# of 2026\nid,label\n1,"a\n#b"\n#2,x\n3,#\n', [(3, "1", "a\n#b"), (6, "3", "#")]),
         (Dialect(skip_rows=2), 'Report "of\n\nid,label\n1,x\n', [(4, "1", "x")]),
+        (Dialect(skip_rows=1), 'a "t\nid,label\n1,"x\ry"\n', [(3, "1", "x\ry")]),
         (Dialect(skip_footer_rows=1), "id,label\n1,x\nTotal: 1\n\n", [(2, "1", "x")]),
         (Dialect(header=False), "1,x\n2\n", [(1, "1", "x"), (2, "csv", 1)]),
         (Dialect(";", trailing_delimiter=True), "id;label;\n1;x;\n2;y\n3;y;z\n4;;\n", [
@@ -219,7 +222,8 @@ def test_sentences_say_what_is_wrong_in_the_dialects_own_words() -> None:
         "a quote in a quoted value is not escaped"
     ]
     assert reasons("1;x;2\n", Dialect(";", header=False)) == ["3 values where the contract has 2"]
-    assert reasons("id;label\n1;x\n", Dialect(";", trailing_delimiter=True)) == ["does not end with the delimiter ';'"]
+    trailed = Dialect(";", trailing_delimiter=True)
+    assert reasons('id;label\n1;x\n""\n', trailed) == ["does not end with the delimiter ';'"] * 2
     assert reasons("id\tlabel\n1\ta\rb\n", Dialect("\t", quote_char=None)) == ["holds a carriage return in a value"]
 
 

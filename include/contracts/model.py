@@ -29,6 +29,8 @@ from include.names import spelled
 MAX_ROW_BYTES = 16 * 1024 * 1024  # of one line of a file
 MAX_FETCH_BYTES = 4 * 1024**3
 MAX_FETCH_SECONDS = 1800.0
+FORMATS = ("json", "csv", "parquet", "xlsx")
+TABLE_FORMATS = ("parquet", "xlsx")
 DEFAULT_SCHEDULE = "0 0 * * *"  # of a draft, and of a contract that can't be read
 DEFAULT_OWNER = "data-platform"  # of what no contract names a team for
 
@@ -87,17 +89,24 @@ class Contract:
     properties: tuple[SchemaProperty, ...]
     rules: tuple[Rule, ...]
     path: str | None  # glob below the landing root; None for a table that an application owns
-    format: str  # json or csv
+    format: str  # json, csv, parquet or xlsx
     delimiter: str
     encoding: str  # as Python calls it
     url_setting: str | None  # the setting that holds the URL, for a dataset that is fetched
     max_bad_rows: int
     max_bad_percent: float
     max_row_bytes: int
-    max_bytes: int  # of what a URL gives
+    max_bytes: int  # of what a URL gives, and of what a zip, a packed table or a workbook holds unpacked
     max_seconds: float  # for fetching it
     file: Path
     tags: tuple[str, ...] = ()
+    sheet: str | None = None  # of a workbook; None where it has but one
+    header_row: int = 1
+
+    @property
+    def is_table_file(self) -> bool:
+        """Whether its files are tables with types, Parquet or workbooks, and no text."""
+        return self.format in TABLE_FORMATS
 
     @property
     def is_demo(self) -> bool:

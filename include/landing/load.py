@@ -38,8 +38,9 @@ from include.landing.merge import Merger, create_stage
 from include.landing.results import FileResult, FileStatus, LandResult, raise_for
 from include.landing.rows import RowSchema
 from include.landing.tables import create_tables, lock, name_of
+from include.landing.zips import Files, zip_of
 from include.postgres import Connection, session
-from include.storage import FileError, Root, UnavailableFileError, check_at_rest, hash_of, move_to_archive
+from include.storage import FileError, Root, UnavailableFileError, hash_of, move_to_archive
 
 _GROUP_FILES, _GROUP_BYTES = 100, 4 << 20  # small files that share a transaction; a larger one has its own
 
@@ -66,20 +67,24 @@ def land(
     with (
         session(source_uri, "source_db") as connection,
         session(source_uri, "source_db") as lookup,
+        Files(contract, Root(root)) as files,
         ThreadPoolExecutor(1) as worker,
     ):
         create_tables(connection, [contract])
         create_stage(connection, contract)
-        waiting = deque(batches(sorted(paths), root, max_files=_GROUP_FILES, max_bytes=_GROUP_BYTES))
+        found, failed = files.expand(sorted(paths))
+        results += [_failed(lookup, contract, path, files.hashes.get(path), error) for path, error in failed.items()]
+        waiting = deque(batches(found, root, max_files=_GROUP_FILES, max_bytes=_GROUP_BYTES, size_of=files.size))
         loading: Future[list[FileResult]] | None = None
         while waiting or loading:
-            group = _prepare(lookup, schema, waiting.popleft(), Root(root)) if waiting else None
+            group = _prepare(lookup, schema, waiting.popleft(), files) if waiting else None
             if loading:
                 results += loading.result()
             loading = (
                 worker.submit(_finish, connection, schema, group, Root(root), Root(archive), codes) if group else None
             )
             waiting.extend([path] for path in (group.same_bytes if group else ()))
+        results += files.archive(results, Root(archive))
     result = LandResult(contract.name, tuple(results), dict(codes), time.monotonic() - began)
     raise_for(result)
     return result
@@ -120,7 +125,7 @@ class _Group:
     opened: contextlib.ExitStack  # copies and rejects of the files, closed by `_finish`
 
 
-def _prepare(lookup: Connection, schema: RowSchema, paths: list[str], root: Root) -> _Group:
+def _prepare(lookup: Connection, schema: RowSchema, paths: list[str], files: Files) -> _Group:
     """Hash the files of a group and judge the small ones. The caller owns the group, which `_finish` closes."""
     with contextlib.ExitStack() as stack:
         found: dict[str, _IncomingFile] = {}
@@ -129,9 +134,7 @@ def _prepare(lookup: Connection, schema: RowSchema, paths: list[str], root: Root
         for path in paths:
             try:
                 path.encode()
-                file = stack.enter_context(root.fetched(path))
-                if root.local is not None:
-                    check_at_rest(file)
+                file = stack.enter_context(files.fetched(path))
                 sha256 = hash_of(file)
                 if sha256 in found:
                     same_bytes.append(path)
@@ -180,7 +183,7 @@ def _judge_small(lookup: Connection, schema: RowSchema, file: _IncomingFile) -> 
         file.valid = 0
         file.rejects.clear()
     except (FileError, OSError) as error:
-        return _failed(lookup, schema.contract, file, error)
+        return _failed(lookup, schema.contract, file.path, file.sha256, error)
     return None
 
 
@@ -214,7 +217,7 @@ def _load_group(connection: Connection, schema: RowSchema, files: list[_Incoming
             if isinstance(error, psycopg.errors.DiskFull):
                 _vacuum(connection, schema.contract)
             if len(group) == 1:
-                done[group[0].path] = _failed(connection, schema.contract, group[0], error)
+                done[group[0].path] = _failed(connection, schema.contract, group[0].path, group[0].sha256, error)
             else:
                 for file in group:
                     done |= _load_group(connection, schema, [file])
@@ -283,17 +286,22 @@ def _vacuum(connection: Connection, contract: Contract) -> None:
         ledger.vacuum(connection)
 
 
-def _failed(connection: Connection, contract: Contract, file: _IncomingFile, error: Exception) -> FileResult:
+def _failed(connection: Connection, contract: Contract, path: str, sha256: str | None, error: Exception) -> FileResult:
     """Return the result of a file that could not be landed, and record it."""
-    result = not_landed(file.path, error)
-    if result.status is FileStatus.FAILED:
+    result = not_landed(path, error)
+    if result.status is FileStatus.FAILED and sha256 is not None:
         with contextlib.suppress(psycopg.errors.DiskFull):  # the caller gets the result all the same
-            ledger.record_files(connection, contract.name, [(result, file.sha256)])
+            ledger.record_files(connection, contract.name, [(result, sha256)])
     return result
 
 
 def _archived(result: FileResult, file: _IncomingFile, root: Root, archive: Root) -> FileResult:
-    """Move a file that is in the table to the archive. A move that fails is reported; the next run tries it again."""
+    """Move a file that is in the table to the archive. A move that fails is reported; the next run tries it again.
+
+    A file in a zip stays in it, see `Files.archive`.
+    """
+    if zip_of(file.path) != file.path:
+        return result
     try:
         move_to_archive(root, archive, file.path, file.file, file.sha256)
     except FileNotFoundError:  # another run, which found the file landed, has moved it

@@ -18,6 +18,7 @@ from include.landing.results import ReplayResult
 from include.landing.rows import Problem, RowSchema
 from include.landing.tables import create_tables, lock
 from include.landing.values import EXACT, escape
+from include.landing.zips import zip_of
 from include.postgres import Connection, session
 from include.storage import Root
 
@@ -83,7 +84,7 @@ def release(
     with session(source_uri, "source_db") as connection:
         create_tables(connection, [contract])
         held = ledger.held_files(connection, contract.name, path)
-        waiting = [(held_path, sha256) for held_path, sha256 in held if Root(root).exists(held_path)]
+        waiting = [(held_path, sha256) for held_path, sha256 in held if Root(root).exists(zip_of(held_path))]
         if not waiting:
             return []
         mended = ledger.rows_of_rejects(connection, contract.name, [sha256 for _, sha256 in waiting])

@@ -1,31 +1,41 @@
-"""What a file is that is neither JSON nor CSV, told by its first bytes, so that it is refused by its name."""
+"""What a file is, told by its first bytes, so that one of another kind than its contract says is refused by name."""
 
 from __future__ import annotations
 
 import codecs
 import re
 
+from include.readers.packing import PACKINGS
 from include.storage import UnusableFileError
 
 _UNPACK = "unpack it, and land what it holds"
-_EXPORT = "export it as CSV or JSON"
+_EXPORT = "export it as CSV, JSON, Parquet or Excel"
+_PARQUET = "write format: parquet in the contract"
+_EXCEL = "write format: xlsx in the contract"
 _ENCODE = "write it as UTF-8, or name its encoding in the contract"
 _KINDS: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
     (re.compile(pattern, re.DOTALL | re.IGNORECASE), what, next_step)
     for pattern, what, next_step in (
-        (rb"PK\x03\x04.{0,4000}(\[content_types\]\.xml|xl/)", "an Excel workbook", _EXPORT),
-        (rb"PK(\x03\x04|\x05\x06|\x07\x08)", "a zip", _UNPACK),
-        (rb"\x1f\x8b", "gzip within gzip", _UNPACK),
-        (rb"BZh[1-9]", "packed with bzip2", _UNPACK),
-        (rb"\xfd7zXZ\0", "packed with xz", _UNPACK),
-        (rb"\x28\xb5\x2f\xfd", "packed with zstd", _UNPACK),
+        (rb"PK\x03\x04.{0,4000}(\[content_types\]\.xml|xl/)", "an Excel workbook", _EXCEL),
+        (rb"PK\x03\x04.{26}mimetypeapplication/vnd\.oasis\.opendocument", "an OpenDocument workbook", _EXCEL),
+        (
+            rb"PK(\x03\x04|\x05\x06|\x07\x08)",
+            "a zip",
+            "name it .zip, so that its files are taken; none of them may be a zip",
+        ),
+        # What is not packed comes here: these were packed twice.
+        *(
+            (packing.begin.pattern, f"packed twice, the second time with {packing.name}", _UNPACK)
+            for packing in PACKINGS
+        ),
         (rb"7z\xbc\xaf\x27\x1c", "a 7z archive", _UNPACK),
         (rb"x[\x01\x9c\xda]", "packed with zlib", _UNPACK),
         (rb".{257}ustar", "a tar archive", _UNPACK),
-        (rb"PAR1", "Parquet", _EXPORT),
+        (rb"PAR1", "Parquet", _PARQUET),
+        (rb"PARE", "encrypted Parquet", "send it without encryption"),
         (rb"Obj\x01", "Avro", _EXPORT),
         (rb"ORC[^ -~]", "ORC", _EXPORT),
-        (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel or Word file", _EXPORT),
+        (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel or Word file", _EXCEL),
         (rb"SQLite format 3\0", "an SQLite database", _EXPORT),
         (rb"%PDF-", "a PDF", _EXPORT),
         (rb"(\xff\xfe\0\0|\0\0\xfe\xff)", "UTF-32", _ENCODE),
@@ -42,11 +52,27 @@ _KINDS: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
 HEAD_BYTES = 4096  # that `check_kind` needs
 
 
-def check_kind(head: bytes, encoding: str = "UTF-8") -> None:
-    """Raise UnusableFileError for a file that begins like something that holds no rows of JSON or CSV.
+# How a file of a format that is no text may begin, and what it is called.
+_FORMATS = {
+    "parquet": (re.compile(rb"PAR1"), "Parquet"),
+    "xlsx": (re.compile(rb"PK\x03\x04|\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), "Excel workbook"),
+}
 
-    In another encoding than UTF-8 the text counts too, as UTF-8 would have it.
+
+def check_kind(head: bytes, encoding: str = "UTF-8", format_: str = "text") -> None:
+    """Raise UnusableFileError for a file that begins like something else than its format.
+
+    `format_` is parquet, xlsx (for every workbook) or, for JSON and CSV, any other word. In another encoding than UTF-8
+    the text counts too, as UTF-8 would have it.
     """
+    if format_ in _FORMATS:
+        begin, called = _FORMATS[format_]
+        if not begin.match(head):
+            found = next(((what, step) for pattern, what, step in _KINDS if pattern.match(head)), None)
+            if found is None:
+                raise UnusableFileError(f"is no {called}: send it again, or mend the contract's format")
+            raise UnusableFileError(f"is {found[0]}, no {called}: {found[1]}")
+        return
     is_utf_8 = codecs.lookup(encoding).name == "utf-8"
     text = b"" if is_utf_8 else head.decode(encoding, "ignore").encode("utf-8", "ignore")
     for pattern, what, next_step in _KINDS:

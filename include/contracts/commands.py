@@ -59,7 +59,9 @@ def add_commands(commands: Commands, checks: Callable[[str | None], Sequence[Sta
         " source_db that a --table means, for you to read and complete. Nothing is written to source_db.",
     )
     new.add_argument("name", metavar="SOURCE.DATASET", nargs="?", help="what the dataset is called")
-    new.add_argument("sample", type=Path, nargs="?", help="a file of the dataset: JSON lines or CSV, plain or gzipped")
+    new.add_argument(
+        "sample", type=Path, nargs="?", help="a file of the dataset: JSON, CSV, Parquet or a workbook, plain or packed"
+    )
     new.add_argument(
         "--table",
         metavar="PATTERN",
@@ -69,6 +71,8 @@ def add_commands(commands: Commands, checks: Callable[[str | None], Sequence[Sta
     )
     new.add_argument("--delimiter", help=r"between the values of a CSV, \t for a tab (guessed from its first line)")
     new.add_argument("--encoding", help="of the sample, such as Windows-1252 (UTF-8, or UTF-16 by its first bytes)")
+    new.add_argument("--sheet", help="of a workbook (its only one)")
+    new.add_argument("--header-row", type=_row_count, default=1, help="of a workbook's sheet, from 1 (%(default)s)")
     new.add_argument("--rows", type=_row_count, help="read so many rows of the sample (all)")
     new.add_argument("--schedule", default=DEFAULT_SCHEDULE, help="cron schedule of landing, UTC (%(default)s)")
     new.set_defaults(parser=new)
@@ -98,6 +102,8 @@ def _contract_new(args: argparse.Namespace) -> int:
         schedule=args.schedule,
         rows=args.rows,
         encoding=args.encoding,
+        sheet=args.sheet,
+        header_row=args.header_row,
         report=partial(print, file=sys.stderr),
     )
     print(f"{file}: read it, replace each TODO and mark what is personal; then")

@@ -22,8 +22,10 @@ from include.contracts.names import DATASET_NAME, SOURCE_NAME, free_column
 from include.contracts.options import is_encoding
 from include.contracts.personal import guess_personal
 from include.contracts.sample import Field, Sample, find_key
+from include.contracts.table_sample import out_of_zip, read_table, set_types, table_format
 from include.decoding import decoded
 from include.readers import header_names, json_rows, opened
+from include.readers.packing import without_suffix
 from include.storage import FileError, hash_of
 
 _BLOCK_ROWS = 5000
@@ -41,24 +43,32 @@ def draft(
     schedule: str = DEFAULT_SCHEDULE,
     rows: int | None = None,
     encoding: str | None = None,
+    sheet: str | None = None,
+    header_row: int = 1,
+    called: str | None = None,
     report: Report = lambda _: None,
 ) -> str:
     """Return the text of a contract under which the sample's rows are valid.
 
     Names, types, nulls and the key are those of the whole sample, or of its first `rows`; `report` is given sentences
-    that say what was read, and how sure the key is. Raises ContractError for a sample that shows too little.
+    that say what was read, and how sure the key is. `called` is the name of the dataset's files where it is not the
+    sample's. Raises ContractError for a sample that shows too little.
     """
+    table = table_format(sample)
     if encoding is not None and not is_encoding(encoding):
         raise ContractError(f"encoding: {encoding!r} is none that Python knows: UTF-8, Windows-1252, UTF-16, ...")
-    encoding = encoding or _encoding(sample)
+    encoding = encoding or (_encoding(sample) if table is None else "UTF-8")
     if delimiter is not None:
         delimiter = csv_delimiter(delimiter)
-    is_csv = delimiter is not None or _is_csv(sample, encoding)
+    is_csv = table is None and (delimiter is not None or _is_csv(sample, encoding))
     separator = ","
     if is_csv:
-        suffix = Path(sample.name.lower().removesuffix(".gz")).suffix
+        suffix = Path(without_suffix(sample.name.lower())).suffix
         separator = delimiter or _CSV_DELIMITERS.get(suffix) or _delimiter(sample, encoding)
-    seen = _read_csv(sample, encoding, separator, rows) if is_csv else _read_json(sample, encoding, rows)
+    if table is not None:
+        seen = read_table(sample, table, rows=rows, sheet=sheet, header_row=header_row)
+    else:
+        seen = _read_csv(sample, encoding, separator, rows) if is_csv else _read_json(sample, encoding, rows)
     if not seen.rows:
         raise ContractError("holds no row to draft a contract from: give a larger sample")
     how_much = "the whole sample" if seen.is_whole else "the first of the sample, so nothing is said to be required"
@@ -69,6 +79,8 @@ def draft(
     for note in key.notes:
         report(note)
     properties = _properties(list(seen.fields.values()), seen.rows if seen.is_whole else None, (), set())
+    if table == "parquet":
+        set_types(properties, sample)
     for position, name in enumerate(key.names, 1):
         keyed = next(each for each in properties if each["name"] == name)
         keyed |= {"primaryKey": True, "primaryKeyPosition": position}
@@ -82,10 +94,11 @@ def draft(
             {
                 "server": "landing",
                 "type": "custom",
-                "path": f"{source}/{_pattern(sample)}",
-                "format": "csv" if is_csv else "json",
+                "path": f"{source}/{_pattern(called or sample.name)}",
+                "format": table or ("csv" if is_csv else "json"),
                 **({"delimiter": separator} if is_csv else {}),
-                "encoding": encoding,
+                **({"encoding": encoding} if table is None else {}),
+                **_where(table, sheet, header_row),
             }
         ],
         "slaProperties": [
@@ -132,7 +145,8 @@ def write_draft(name: str, sample: Path, *, folder: Path = settings.CONTRACTS, *
     if file.exists():
         raise ContractError(f"{file}: is there already; change it, or remove it first")
     try:
-        text = draft(source, dataset, sample, **options)
+        with out_of_zip(sample, options.get("report", lambda _: None)) as file:
+            text = draft(source, dataset, file, called=sample.name, **options)
         _check(text, source, dataset)
     except (ContractError, FileError) as error:
         raise ContractError(f"{sample}: {error}") from None
@@ -156,7 +170,7 @@ def _check(text: str, source: str, dataset: str) -> None:
 
 def _is_csv(sample: Path, encoding: str) -> bool:
     """Return whether a sample is a CSV, by its name, or by how it begins where the name says nothing."""
-    suffix = Path(sample.name.lower().removesuffix(".gz")).suffix
+    suffix = Path(without_suffix(sample.name.lower())).suffix
     if suffix in _CSV_DELIMITERS or suffix in (".json", ".jsonl", ".ndjson"):
         return suffix in _CSV_DELIMITERS
     return _first_line(sample, encoding).strip()[:1] not in ("{", "[", "")
@@ -174,9 +188,18 @@ def _first_line(sample: Path, encoding: str) -> str:
     return line.decode("utf-8", "replace")
 
 
-def _pattern(sample: Path) -> str:
-    """Return the contract's path of files that are called like the sample. The path ends in .gz by itself."""
-    name = sample.name.removesuffix(".gz")
+def _where(table: str | None, sheet: str | None, header_row: int) -> dict[str, Any]:
+    """Return what a landing server says of where the rows of a workbook are."""
+    said = [("sheet", sheet)] * (sheet is not None) + [("headerRow", header_row)] * (header_row != 1)
+    if table != "xlsx" or not said:
+        return {}
+    return {"customProperties": [{"property": name, "value": value} for name, value in said]}
+
+
+def _pattern(name: str) -> str:
+    """Return the contract's path of files that are called so. Packed ones are found without the end of their name."""
+    is_zip = name.lower().endswith(".zip")
+    name = name if is_zip else without_suffix(name)
     return re.sub(r"[\[\]*?]", "?", name)
 
 

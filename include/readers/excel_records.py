@@ -43,6 +43,14 @@ def look_through_xls(file: BinaryIO, sheet: int) -> Iterator[tuple[int, int, boo
         raise UnusableFileError("is a damaged workbook: open it in Excel, save it and send it again") from None
 
 
+def check_not_encrypted(file: BinaryIO) -> None:
+    """Raise UnusableFileError for an encrypted workbook, of either kind, and for a damaged .xls."""
+    file.seek(0)
+    if file.read(len(_MAGIC)) == _MAGIC:
+        next(look_through_xls(file, 0), None)
+    file.seek(0)
+
+
 def _records(stream: bytes, place: int) -> Iterator[tuple[int, bytes]]:
     """Yield the records of one part of the stream, up to its end."""
     while place + 4 <= len(stream):

@@ -26,6 +26,7 @@ from python_calamine import (
 
 from include.readers.csv_records import header_names
 from include.readers.excel_cells import OddCells, odd_cells
+from include.readers.excel_records import check_not_encrypted
 from include.readers.streams import Line
 from include.readers.tables import OddValueError, Wanted, check_columns, line_of
 from include.storage import UnusableFileError
@@ -43,6 +44,7 @@ def excel_rows(
     a workbook that is damaged or encrypted, lacks the sheet, or has a header that does not fit.
     """
     try:
+        check_not_encrypted(file)
         workbook = CalamineWorkbook.from_filelike(file)
         place = _place_of(workbook, sheet)
         odd = odd_cells(file, place, max_bytes)

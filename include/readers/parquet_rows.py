@@ -223,3 +223,24 @@ def _as_bytes(type_: pa.DataType) -> pa.DataType:
     if types.is_struct(type_):
         return pa.struct([pa.field(field.name, _as_bytes(field.type)) for field in type_])
     return type_
+
+
+def logical_and_physical(type_: pa.DataType) -> tuple[str, str] | None:
+    """Return the logical type and that of a column for every value of a type; None for texts and nested ones."""
+    if isinstance(type_, pa.BaseExtensionType):
+        return ("string", "uuid") if _is_uuid(type_) else logical_and_physical(type_.storage_type)
+    if types.is_dictionary(type_):
+        return logical_and_physical(type_.value_type)
+    if types.is_boolean(type_):
+        return "boolean", "boolean"
+    if types.is_integer(type_):
+        is_small = type_.bit_width < 32 or type_ == pa.int32()
+        return "integer", "integer" if is_small else "bigint" if type_ != pa.uint64() else "numeric"
+    if types.is_floating(type_):
+        return "number", "double precision"
+    if types.is_decimal(type_):
+        whole, scale = max(type_.precision, type_.precision - type_.scale, type_.scale), max(type_.scale, 0)
+        return "number", f"numeric({whole},{scale})"
+    if types.is_date(type_):
+        return "date", "date"
+    return ("timestamp", "timestamptz") if types.is_timestamp(type_) else None

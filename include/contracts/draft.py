@@ -145,8 +145,8 @@ def write_draft(name: str, sample: Path, *, folder: Path = settings.CONTRACTS, *
     if file.exists():
         raise ContractError(f"{file}: is there already; change it, or remove it first")
     try:
-        with out_of_zip(sample, options.get("report", lambda _: None)) as file:
-            text = draft(source, dataset, file, called=sample.name, **options)
+        with out_of_zip(sample, options.get("report", lambda _: None)) as unzipped:
+            text = draft(source, dataset, unzipped, called=sample.name, **options)
         _check(text, source, dataset)
     except (ContractError, FileError) as error:
         raise ContractError(f"{sample}: {error}") from None

@@ -9,6 +9,7 @@ import io
 import json
 import lzma
 import math
+import subprocess
 import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -22,6 +23,7 @@ import pytest
 from include.contracts import Contract
 from include.landing import judge, replay
 from include.landing.results import FileResult, FileStatus
+from include.settings import PROJECT
 from tests.landing.conftest import THINGS, Place, write_contract
 from tests.readers.workbooks import DATE, TIMESTAMP, Cell, sheet, xlsx
 
@@ -211,6 +213,14 @@ def test_a_file_that_is_no_such_table_is_a_sentence(tmp_path: Path, format_: str
     text = THINGS if format_ in ("csv", "json") else KINDS
     result, _ = judged(write_contract(tmp_path, text, format_), tmp_path, content)
     assert (result.status, result.note[: len(said)]) == (FileStatus.FAILED, said)
+
+
+def test_who_lands_no_table_does_not_import_its_libraries() -> None:
+    code = (
+        "import sys, include.landing, include.contracts.draft; print({'pyarrow', 'python_calamine'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_the_sheet_of_the_contract_is_read(tmp_path: Path) -> None:

@@ -92,6 +92,14 @@ def test_a_cell_that_can_not_be_told_is_a_problem_with_its_name(cell: Any, said:
     assert odd[3].reason.startswith(f"v: cell B3 {said}")
 
 
+def test_odd_cells_are_found_wherever_the_text_of_a_sheet_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[list[Any]] = [[n, '<t="e"><v>#N/A</v>' if n % 3 else n] for n in range(1, 60)]
+    content = xlsx(sheet([["id", "v"], *rows]))
+    for size in (1, 50, 333):
+        monkeypatch.setattr("include.readers.excel_cells._CHUNK", size)
+        assert [number for number, _, row, _ in read(content) if row is None] == [n + 1 for n in range(1, 60) if n % 3]
+
+
 def test_an_empty_text_of_a_formula_is_no_value() -> None:
     content = xlsx(sheet([["id", "v"], [1, '<t="str"><f>A1</f><v></v>']]))
     assert values(content) == [[2, 1, None]]

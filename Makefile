@@ -60,6 +60,7 @@ bench: ## landing and transfer beside COPY, psql and what else is installed (dlt
 	@$(ENVIRONMENT) tests/requirements.txt
 	@$(PYTHON) -m tests.bench.transfer
 	@$(PYTHON) -m tests.bench.landing
+	@$(PYTHON) -m tests.bench.formats
 
 lint: ## ruff, mypy, sqlfluff, and that imports keep to the layers and are declared
 	@$(ENVIRONMENT) tests/requirements.txt

@@ -75,7 +75,9 @@ def add_commands(
         " source_db that a --table means, for you to read and complete. Nothing is written to source_db.",
     )
     new.add_argument("name", metavar="SOURCE.DATASET", nargs="?", help="what the dataset is called")
-    new.add_argument("sample", type=Path, nargs="?", help="a file of the dataset: JSON lines or CSV, plain or gzipped")
+    new.add_argument(
+        "sample", type=Path, nargs="?", help="a file of the dataset: JSON, CSV, Parquet or a workbook, plain or packed"
+    )
     new.add_argument(
         "--table",
         metavar="PATTERN",
@@ -92,6 +94,8 @@ def add_commands(
         help="an option of the CSV's dialect, such as header=false or quoteChar=none (guessed); repeatable",
     )
     new.add_argument("--encoding", help="of the sample, such as Windows-1252 (UTF-8, or UTF-16 by its first bytes)")
+    new.add_argument("--sheet", help="of a workbook (its only one)")
+    new.add_argument("--header-row", type=_row_count, default=1, help="of a workbook's sheet, from 1 (%(default)s)")
     new.add_argument("--rows", type=_row_count, help="read so many rows of the sample (all)")
     new.add_argument("--schedule", default=DEFAULT_SCHEDULE, help="cron schedule of landing, UTC (%(default)s)")
     new.set_defaults(parser=new, preview=preview)
@@ -129,6 +133,8 @@ def _contract_new(args: argparse.Namespace) -> int:
             rows=args.rows,
             encoding=args.encoding,
             dialect=dict(args.dialect or []),
+            sheet=args.sheet,
+            header_row=args.header_row,
             report=partial(print, file=sys.stderr),
             progress=show,
             preview=partial(args.preview, progress=show),

@@ -19,8 +19,10 @@ from include.contracts.options import is_encoding
 from include.contracts.personal import guess_personal
 from include.contracts.read import read_contract
 from include.contracts.sample import Field
-from include.contracts.sample_file import read_sample
+from include.contracts.sample_file import SampleFile, read_sample
 from include.contracts.sample_key import find_key
+from include.contracts.table_sample import out_of_zip, read_table, set_types, table_format
+from include.readers.packing import without_suffix
 from include.storage import FileError
 
 Report = Callable[[str], None]
@@ -43,25 +45,34 @@ def draft(
     rows: int | None = None,
     encoding: str | None = None,
     dialect: dict[str, Any] | None = None,
+    sheet: str | None = None,
+    header_row: int = 1,
+    called: str | None = None,
     report: Report = lambda _: None,
     progress: Report = lambda _: None,
 ) -> Draft:
     """Return a contract under which the sample's rows are valid.
 
     Names, types, nulls and the key are those of the whole sample, or of its first `rows`; `report` is given sentences
-    that say what was read, and how sure the key is, `progress` how many rows were read. Raises ContractError for a
-    sample that shows too little.
+    that say what was read, and how sure the key is, `progress` how many rows were read. `called` is the name of the
+    dataset's files where it is not the sample's. Raises ContractError for a sample that shows too little.
     """
+    table = table_format(sample)
     if encoding is not None and not is_encoding(encoding):
         raise ContractError(f"encoding: {encoding!r} is none that Python knows: UTF-8, Windows-1252, UTF-16, ...")
     try:
         delimiter = read_delimiter(delimiter) if delimiter is not None else None
     except ValueError as error:
         raise ContractError(str(error)) from None
-    found = read_sample(
-        sample, delimiter=delimiter, encoding=encoding, dialect=dialect or {}, rows=rows, progress=progress
-    )
-    seen = found.seen
+    table = table_format(sample)
+    if table is not None:
+        seen = read_table(sample, table, rows=rows, sheet=sheet, header_row=header_row)
+        found = SampleFile(seen, encoding=None)
+    else:
+        found = read_sample(
+            sample, delimiter=delimiter, encoding=encoding, dialect=dialect or {}, rows=rows, progress=progress
+        )
+        seen = found.seen
     if not seen.rows:
         why = f" ({seen.left_out:,} lines or records are no rows; {seen.why_left_out})" if seen.left_out else ""
         raise ContractError(f"holds no row to draft a contract from{why}: give a larger sample")
@@ -83,6 +94,8 @@ def draft(
     if found.csv:
         for each in properties:
             found.csv.complete(each)
+    if table == "parquet":
+        set_types(properties, sample)
     for position, name in enumerate(key.names, 1):
         keyed = next(each for each in properties if each["name"] == name)
         keyed |= {"primaryKey": True, "primaryKeyPosition": position}
@@ -103,11 +116,11 @@ def draft(
             {
                 "server": "landing",
                 "type": "custom",
-                "path": f"{source}/{_pattern(sample)}",
-                "format": "csv" if found.csv else "json",
+                "path": f"{source}/{_pattern(called or sample.name)}",
+                "format": table or ("csv" if found.csv else "json"),
                 **({"delimiter": found.csv.delimiter} if found.csv else {}),
-                "encoding": found.encoding,
-                **(found.csv.server_options() if found.csv else {}),
+                **({"encoding": found.encoding} if found.encoding else {}),
+                **(found.csv.server_options() if found.csv else _where(table, sheet, header_row)),
             }
         ],
         "slaProperties": [
@@ -166,12 +179,13 @@ def write_draft(
     if file.exists():
         raise ContractError(f"{file}: is there already; change it, or remove it first")
     try:
-        drafted = draft(source, dataset, sample, report=report, **options)
-        contract = _checked(drafted.text, source, dataset)
-        if preview is not None and drafted.has_names:
-            report(preview(contract, sample, rows=options.get("rows")))
-        elif preview is not None:
-            report("the rows are not shown, because nothing tells which values are personal")
+        with out_of_zip(sample, report) as unzipped:
+            drafted = draft(source, dataset, unzipped, called=sample.name, report=report, **options)
+            contract = _checked(drafted.text, source, dataset)
+            if preview is not None and drafted.has_names:
+                report(preview(contract, unzipped, rows=options.get("rows")))
+            elif preview is not None:
+                report("the rows are not shown, because nothing tells which values are personal")
     except (ContractError, FileError) as error:
         raise ContractError(f"{sample}: {error}") from None
     except RecursionError:
@@ -212,12 +226,20 @@ def _first_column(properties: list[dict[str, Any]]) -> dict[str, Any]:
     return {}
 
 
-def _pattern(sample: Path) -> str:
-    """Return the contract's path of files that are called like the sample. The path ends in .gz by itself.
+def _where(table: str | None, sheet: str | None, header_row: int) -> dict[str, Any]:
+    """Return what a landing server says of where the rows of a workbook are."""
+    said = [("sheet", sheet)] * (sheet is not None) + [("headerRow", header_row)] * (header_row != 1)
+    if table != "xlsx" or not said:
+        return {}
+    return {"customProperties": [{"property": name, "value": value} for name, value in said]}
+
+
+def _pattern(name: str) -> str:
+    """Return the contract's path of files that are called so. Packed ones are found without the end of their name.
 
     A * or ? of the name stands for itself too there, and [ for nothing else.
     """
-    return re.sub(r"\*+", "*", sample.name.removesuffix(".gz"))
+    return re.sub(r"\*+", "*", name if name.lower().endswith(".zip") else without_suffix(name))
 
 
 def _properties(

@@ -31,6 +31,8 @@ from include.readers import Dialect
 MAX_ROW_BYTES = 16 * 1024 * 1024  # of one line of a file
 MAX_FETCH_BYTES = 4 * 1024**3
 MAX_FETCH_SECONDS = 1800.0
+FORMATS = ("json", "csv", "parquet", "xlsx")
+TABLE_FORMATS = ("parquet", "xlsx")
 DEFAULT_SCHEDULE = "0 0 * * *"  # of a draft, and of a contract that can't be read
 DEFAULT_OWNER = "data-platform"  # of what no contract names a team for
 
@@ -89,7 +91,7 @@ class Contract:
     properties: tuple[SchemaProperty, ...]
     rules: tuple[Rule, ...]
     path: str | None  # glob below the landing root; None for a table that an application owns
-    format: str  # json or csv
+    format: str  # json, csv, parquet or xlsx
     dialect: Dialect  # of CSV
     notation: Notation  # of values, where their property says nothing else
     encoding: str  # as Python calls it
@@ -97,12 +99,19 @@ class Contract:
     max_bad_rows: int
     max_bad_percent: float
     max_row_bytes: int
-    max_bytes: int  # of what a URL gives
+    max_bytes: int  # of what a URL gives, and of what a zip, a packed table or a workbook holds unpacked
     max_seconds: float  # for fetching it
     file: Path
     tags: tuple[str, ...] = ()
     delivery_order: str = "name"  # what orders deliveries: name, modified, or a pattern with one group of the path
     without_key: str | None = None  # of a dataset without a key: replaceFile or append
+    sheet: str | None = None  # of a workbook; None where it has but one
+    header_row: int = 1
+
+    @property
+    def is_table_file(self) -> bool:
+        """Whether its files are tables with types, Parquet or workbooks, and no text."""
+        return self.format in TABLE_FORMATS
 
     @property
     def is_demo(self) -> bool:

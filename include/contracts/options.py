@@ -20,6 +20,16 @@ from include.contracts.notation_check import notation_problems
 _OF_CONTRACT = ("maxBadRows", "maxBadPercent", "maxRowBytes", "withoutKey")
 _OF_SERVER = ("urlSetting", "maxBytes", "maxSeconds", "deliveryOrder", *DIALECT_OPTIONS, *NOTATION_OPTIONS)
 _OF_PROPERTY = ("personal", "arrivesAs", *NOTATION_OPTIONS)
+_OF_EXCEL = ("sheet", "headerRow")
+_NOT_READ = {  # other names of formats, and what to do about them
+    **dict.fromkeys(("xls", "xlsb", "xlsm", "ods", "excel"), "is written xlsx, which stands for every workbook"),
+    **dict.fromkeys(("jsonl", "ndjson"), "is written json, which one object a line is too"),
+    **dict.fromkeys(("tsv", "psv", "txt"), "is written csv, with a delimiter"),
+    "xml": "is not read: export the file as CSV, JSON, Parquet or Excel",
+    **dict.fromkeys(
+        ("fixed", "fixed-width", "fixedwidth", "fwf"), "has no delimiter to read it by: export the file as CSV"
+    ),
+}
 _SERVICE_LEVELS = (  # those of the standard; the frequency's schedule is carried out, the others are for people
     *("availability", "endOfLife", "endOfSupport", "errorRate", "frequency", "generalAvailability", "latency"),
     *("retention", "throughput", "timeOfAvailability", "timeToDetect", "timeToNotify", "timeToRepair"),
@@ -57,7 +67,9 @@ def unknown_options(document: OpenDataContractStandard, landing: Server | None) 
     is_csv = landing is not None and landing.format == "csv"
     if landing is not None:
         yield from server_problems(landing)
-        yield from _unknown("servers: customProperties", landing.customProperties, _OF_SERVER)
+        of_format = _OF_EXCEL if landing.format == "xlsx" else ()
+        yield from _unknown("servers: customProperties", landing.customProperties, (*_OF_SERVER, *of_format))
+        yield from _of_table_file(landing)
         if landing.encoding and not is_encoding(landing.encoding):
             yield (
                 f"servers: encoding: {landing.encoding!r} is none of a file that Python knows: UTF-8,"
@@ -102,6 +114,24 @@ def _every(properties: list[SchemaProperty] | None) -> Iterator[SchemaProperty]:
     for prop in properties or []:
         yield prop
         yield from _every(prop.properties)
+
+
+def unknown_format(name: str | None) -> str:
+    """Return what is wrong with a format that is not landed."""
+    return f"{name!r} " + _NOT_READ.get((name or "").lower(), "is none of json, csv, parquet and xlsx")
+
+
+def _of_table_file(landing: Server) -> Iterator[str]:
+    """Yield what a landing server says of a Parquet file or a workbook that can't be."""
+    if landing.format in ("parquet", "xlsx"):
+        for name, value in (("encoding", landing.encoding), ("delimiter", landing.delimiter)):
+            if value:
+                yield f"servers: {name}: {value!r} is not carried out: {landing.format} files say it themselves"
+    for each in landing.customProperties or []:
+        if each.property == "sheet" and not (isinstance(each.value, str) and each.value):
+            yield f"servers: customProperties: sheet: {each.value!r} is no name of a sheet"
+        if each.property == "headerRow" and (type(each.value) is not int or not 1 <= each.value <= 1_048_576):
+            yield f"servers: customProperties: headerRow: {each.value!r} is no row of a sheet, the first of which is 1"
 
 
 def is_encoding(name: str) -> bool:

@@ -21,6 +21,7 @@ from include.contracts.dialect import read_dialect
 from include.contracts.model import (
     DEFAULT_OWNER,
     DEFAULT_SCHEDULE,
+    FORMATS,
     MAX_FETCH_BYTES,
     MAX_FETCH_SECONDS,
     MAX_ROW_BYTES,
@@ -45,7 +46,7 @@ from include.contracts.names import (
 )
 from include.contracts.notation import Notation
 from include.contracts.notation_check import server_notation
-from include.contracts.options import unknown_options
+from include.contracts.options import unknown_format, unknown_options
 from include.readers import Dialect
 
 
@@ -155,13 +156,13 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
     properties = tuple(table.properties or ())
     columns = tuple(_columns(properties, (), required=True, file=file))
     _check_names(columns, table.physicalName or "", is_landed=landing is not None, file=file)
-    if landing is not None and landing.format not in ("json", "csv"):
-        raise ContractError(f"{file}: servers: format: {landing.format!r} is neither json nor csv")
+    if landing is not None and landing.format not in FORMATS:
+        raise ContractError(f"{file}: servers: format: {unknown_format(landing.format)}")
     problems = list(unknown_options(document, landing))
     if problems:
         raise ContractError("\n".join(f"{file}: {problem}" for problem in problems))
     url_setting = custom(landing.customProperties, "urlSetting") if landing else None
-    if url_setting and landing and (landing.path or "").count("*") != 1:
+    if url_setting and landing and (landing.path or "").partition(".zip!")[0].count("*") != 1:
         raise ContractError(f"{file}: servers: path: needs one *, where the time of a fetch is put")
     if landing is not None and (not landing.path or {"", ".", ".."} & set(landing.path.split("/"))):
         raise ContractError(f"{file}: servers: path: {landing.path!r} is no path below the landing root")
@@ -213,6 +214,8 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         tags=tuple(document.tags or ()),
         delivery_order=custom(landing.customProperties, "deliveryOrder", "name") if landing else "name",
         without_key=without_key if landing else None,
+        sheet=custom(landing.customProperties, "sheet") if landing else None,
+        header_row=custom(landing.customProperties, "headerRow", 1) if landing else 1,
     )
 
 

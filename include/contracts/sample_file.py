@@ -24,6 +24,7 @@ from include.readers import (
     shown_key,
     told_encoding,
 )
+from include.readers.packing import without_suffix
 
 _BLOCK_ROWS = 5000
 _BLOCK_BYTES = 4 << 20  # of rows that are in memory at once
@@ -38,7 +39,7 @@ class SampleFile:
     """What was found in a sample."""
 
     seen: Sample
-    encoding: str
+    encoding: str | None  # None for a file that is no text
     csv: Recognised | None = None  # the dialect of a CSV, None for JSON
     notes: list[str] = field(default_factory=list)  # sentences that say how sure it is
 
@@ -69,7 +70,7 @@ def read_sample(
         text = decoded(_resumed(begin, raw), encoding)
         head = text.read(_HEAD_BYTES)
         found = SampleFile(Sample(is_csv=False), encoding)
-        suffix = Path(file.name.lower().removesuffix(".gz")).suffix
+        suffix = Path(without_suffix(file.name.lower())).suffix
         if delimiter is not None or dialect or _is_csv(suffix, head):
             found.seen = Sample(is_csv=True)
             _look_at_csv(found, head, delimiter, _SUFFIXES.get(suffix), dialect)

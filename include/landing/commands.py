@@ -62,7 +62,7 @@ def _land(args: argparse.Namespace) -> int:
             failed = True
     if not results and not failed:
         for contract in chosen.readable:
-            print(f"no files of {contract.name} below {args.root}: nothing is called {contract.path}, plain or .gz")
+            print(f"no files of {contract.name} below {args.root}: nothing is called {contract.path}, plain or packed")
     return 1 if failed or any(result.errors for result in results) else 0
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from include import settings
 from include.contracts import Contract
 from include.landing.order import in_order
+from include.landing.zips import zip_of
+from include.readers.packing import SUFFIXES, without_suffix
 from include.storage import Root
 
 _LEFT_OVER = re.compile(
-    r"^\.|^~\$|~(\.gz)?$|^#.*#$|\.(part|partial|filepart|crdownload|download|tmp|swp|unfinished)(\.gz)?$", re.IGNORECASE
+    r"^\.|^~\$|~$|^#.*#$|\.(part|partial|filepart|crdownload|download|tmp|swp|unfinished)$", re.IGNORECASE
 )
 
 
@@ -25,31 +28,37 @@ def pending_files(contract: Contract, root: str = settings.LANDING_ROOT) -> list
     if contract.path is None:
         return []
     place = Root(root)
-    pattern = contract.path.replace("[", "[[]")
-    found = sorted({*place.glob(pattern), *place.glob(pattern + ".gz")})  # `*` alone finds a .gz too
+    pattern = zip_of(contract.path).replace("[", "[[]")
+    patterns = [pattern] if pattern.endswith("*") else [pattern + suffix for suffix in ("", *SUFFIXES, ".zip")]
+    found = sorted({path for each in patterns for path in place.glob(each)})
     taken = [path for path in found if not _is_left_over(path, contract.path)]
     return [delivery.path for delivery in in_order(contract, taken, place)]
 
 
 def _is_left_over(path: str, wanted: str) -> bool:
     """Return whether a part of the path has the name of a leftover, and the contract does not ask for such names."""
-    return any(_LEFT_OVER.search(part) for part in path.split("/")) and not any(
+    return any(_LEFT_OVER.search(without_suffix(part)) for part in path.split("/")) and not any(
         _LEFT_OVER.search(part) for part in wanted.split("/")
     )
 
 
 def batches(
-    files: list[str], root: str = settings.LANDING_ROOT, *, max_files: int = 200, max_bytes: int = 256 * 1024 * 1024
+    files: list[str],
+    root: str = settings.LANDING_ROOT,
+    *,
+    max_files: int = 200,
+    max_bytes: int = 256 * 1024 * 1024,
+    size_of: Callable[[str], int] | None = None,
 ) -> list[list[str]]:
     """Split files, in order, into batches of at most so many files and about so many bytes.
 
-    A file that is larger than a batch has one of its own.
+    A file that is larger than a batch has one of its own. `size_of` knows a file's size; without it the root is asked.
     """
-    place = Root(root)
+    size_of = size_of or Root(root).size
     made: list[list[str]] = []
     size = 0
     for file in files:
-        bytes_ = place.size(file)
+        bytes_ = size_of(file)
         if not made or len(made[-1]) >= max_files or size + bytes_ > max_bytes:
             made.append([])
             size = 0

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -20,10 +21,12 @@ from include.decoding import decoded, unknown_character
 from include.landing.json_parser import JsonParser
 from include.landing.results import FileResult, FileStatus, LandResult
 from include.landing.rows import Problem, RowSchema
-from include.landing.values import EXACT, escape
+from include.landing.table_files import rows_of_table
+from include.landing.values import EXACT, escape, json_text
+from include.landing.zips import Files
 from include.postgres import safe_message
 from include.readers import Line, Stream, csv_records, json_rows, opened
-from include.storage import FileError, Root, check_at_rest, hash_of
+from include.storage import FileError, Root, hash_of
 
 _BUFFER_ROWS = 200  # rows handed on at once
 _PROBLEMS_SHOWN = 20  # of a row
@@ -46,25 +49,26 @@ def judge(
     began = time.monotonic()
     schema = RowSchema(contract)
     codes: Counter[str] = Counter()
-    results = []
-    for path in sorted(paths):
-        try:
-            path.encode()
-            with Root(root).fetched(path) as file, RejectedRows(contract) as rejects:
-                check_at_rest(file)
-                valid = read_rows(schema, path, file, hash_of(file), lambda *_: None, rejects)
-                codes.update(rejects.codes)
-                if show is not None:
-                    for row in rejects:
-                        show(f"{contract.name}: {path} line {row.line}: {row.code}: {row.reason}")
-                counts = (valid + rejects.count, valid, 0, rejects.count)
-                if must_be_held(contract, valid, rejects):
-                    note = held_note(contract, valid, rejects)
-                    results.append(FileResult(path, FileStatus.HELD, *counts, note))
-                else:
-                    results.append(FileResult(path, FileStatus.LANDED, *counts))
-        except (FileError, OSError, UnicodeError) as error:
-            results.append(not_landed(path, error))
+    with Files(contract, Root(root)) as files:
+        found, failed = files.expand(sorted(paths))
+        results = [not_landed(path, error) for path, error in failed.items()]
+        for path in found:
+            try:
+                path.encode()
+                with files.fetched(path) as file, RejectedRows(contract) as rejects:
+                    valid = read_rows(schema, path, file, hash_of(file), lambda *_: None, rejects)
+                    codes.update(rejects.codes)
+                    if show is not None:
+                        for row in rejects:
+                            show(f"{contract.name}: {path} line {row.line}: {row.code}: {row.reason}")
+                    counts = (valid + rejects.count, valid, 0, rejects.count)
+                    if must_be_held(contract, valid, rejects):
+                        note = held_note(contract, valid, rejects)
+                        results.append(FileResult(path, FileStatus.HELD, *counts, note))
+                    else:
+                        results.append(FileResult(path, FileStatus.LANDED, *counts))
+            except (FileError, OSError, UnicodeError) as error:
+                results.append(not_landed(path, error))
     return LandResult(contract.name, tuple(results), dict(codes), time.monotonic() - began)
 
 
@@ -86,8 +90,12 @@ def read_rows(
     valid = 0
     waiting: list[str] = []
     parsed = None
-    with opened(file, sha256, contract.encoding) as raw, localcontext(EXACT):
-        for line in _rows_of(contract, decoded(raw, contract.encoding)):
+    with opened(file, sha256, contract.encoding, contract.format) as raw, localcontext(EXACT), ExitStack() as stack:
+        if contract.is_table_file:
+            lines = stack.enter_context(rows_of_table(contract, raw, file))
+        else:
+            lines = _rows_of(contract, decoded(raw, contract.encoding))
+        for line in lines:
             number, _, value, problem = line
             encoded = encode(value) if problem is None else [_problem(line, contract.encoding)]
             if isinstance(encoded, list):
@@ -136,11 +144,11 @@ class RejectedRows:
     """The rejected rows of one file, as JSON lines in memory, and on disk when they are many."""
 
     def __init__(self, contract: Contract) -> None:
-        self._is_csv = contract.format == "csv"
+        self._has_names = contract.format != "json"
         self.count = 0
         self.lines = 0  # of the file that they take, as far as nobody can say what is a row: each may have been one
         self.codes: Counter[str] = Counter()
-        self.header: str | None = None  # of a CSV, as JSON: the names by which a row can be read on its own
+        self.header: str | None = None  # of a CSV or a table, as JSON: the names by which a row can be read on its own
         self._kept: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=4 << 20)  # noqa: SIM115
 
     def __enter__(self) -> RejectedRows:
@@ -154,8 +162,8 @@ class RejectedRows:
         self.count += 1
         self.lines += problem.lines if problem is not None else 1
         self.codes[problems[0].code] += 1
-        if self._is_csv and problem is None:  # with the header's names, so that it can be read again on its own
-            row = orjson.dumps(value).decode()
+        if self._has_names and problem is None:  # with the header's names, so that it can be read again on its own
+            row = json_text(value, "")
             self.note_header(value)
         else:
             row = raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
@@ -166,8 +174,8 @@ class RejectedRows:
         self._kept.write(orjson.dumps(list(kept)) + b"\n")
 
     def note_header(self, value: dict[str, object]) -> None:
-        """Note the names in a CSV's header, of which each row has all."""
-        if self._is_csv and self.count and self.header is None:
+        """Note the names of the columns, of which each row of a CSV or a table has all."""
+        if self._has_names and self.count and self.header is None:
             self.header = orjson.dumps(list(value)).decode()
 
     def __iter__(self) -> Iterator[RejectedRow]:

@@ -44,8 +44,9 @@ from include.landing.order import Delivery, in_order
 from include.landing.results import FileResult, FileStatus, LandResult, raise_for
 from include.landing.rows import RowSchema
 from include.landing.tables import create_tables, lock, name_of, remove_replaced
+from include.landing.zips import Files, zip_of
 from include.postgres import Connection, session
-from include.storage import FileError, Root, UnavailableFileError, check_at_rest, hash_of, move_to_archive
+from include.storage import FileError, Root, UnavailableFileError, hash_of, move_to_archive
 
 _GROUP_FILES, _GROUP_BYTES = 100, 4 << 20  # small files that share a transaction; a larger one has its own
 
@@ -72,33 +73,37 @@ def land(
     with (
         session(source_uri, "source_db") as connection,
         session(source_uri, "source_db") as lookup,
+        Files(contract, Root(root)) as files,
         ThreadPoolExecutor(1) as worker,
     ):
         create_tables(connection, [contract])
         create_stage(connection, contract)
-        deliveries = in_order(contract, paths, Root(root))
-        waiting = deque(_groups(deliveries, root))
+        found, failed = files.expand(paths)
+        for delivery in in_order(contract, list(failed), Root(root)):
+            results.append(_zip_failed(lookup, contract, delivery, files, failed[delivery.path]))
+        waiting = deque(_groups(in_order(contract, found, Root(root)), files))
         loading: Future[list[FileResult]] | None = None
         while waiting or loading:
-            group = _prepare(lookup, schema, waiting.popleft(), Root(root)) if waiting else None
+            group = _prepare(lookup, schema, waiting.popleft(), files) if waiting else None
             if loading:
                 results += loading.result()
             loading = (
                 worker.submit(_finish, connection, schema, group, Root(root), Root(archive), codes) if group else None
             )
+        results += files.archive(results, Root(archive))
     result = LandResult(contract.name, tuple(results), dict(codes), time.monotonic() - began)
     raise_for(result)
     return result
 
 
-def _groups(deliveries: list[Delivery], root: str) -> Iterator[list[Delivery]]:
+def _groups(deliveries: list[Delivery], files: Files) -> Iterator[list[Delivery]]:
     """Cut deliveries into groups that share a transaction.
 
     Rows of a transaction have one `_loaded_at`, and their newest version is told by the bytes of `_file`. So the paths
     of a group ascend in their bytes: o_9 and o_10 are in two.
     """
     by_path = {delivery.path: delivery for delivery in deliveries}
-    for batch in batches(list(by_path), root, max_files=_GROUP_FILES, max_bytes=_GROUP_BYTES):
+    for batch in batches(list(by_path), max_files=_GROUP_FILES, max_bytes=_GROUP_BYTES, size_of=files.size):
         group: list[Delivery] = []
         for path in batch:
             if group and os.fsencode(path) < os.fsencode(group[-1].path):
@@ -116,6 +121,7 @@ class _IncomingFile:
     position: str  # among the deliveries
     file: Path
     sha256: str
+    sha256_of_whole: str  # of the zip that it is in, else its own
     rejects: RejectedRows
     valid: int = 0
     is_held: bool = False
@@ -151,7 +157,7 @@ class _Group:
     opened: contextlib.ExitStack  # copies and rejects of the files, closed by `_finish`
 
 
-def _prepare(lookup: Connection, schema: RowSchema, deliveries: list[Delivery], root: Root) -> _Group:
+def _prepare(lookup: Connection, schema: RowSchema, deliveries: list[Delivery], files: Files) -> _Group:
     """Hash the files of a group and judge the small ones. The caller owns the group, which `_finish` closes."""
     with contextlib.ExitStack() as stack:
         found: list[_IncomingFile] = []
@@ -159,11 +165,11 @@ def _prepare(lookup: Connection, schema: RowSchema, deliveries: list[Delivery], 
         for path, position in deliveries:
             try:
                 path.encode()
-                file = stack.enter_context(root.fetched(path))
-                if root.local is not None:
-                    check_at_rest(file)
+                file = stack.enter_context(files.fetched(path))
+                sha256 = hash_of(file)
                 rejects = stack.enter_context(RejectedRows(schema.contract))
-                found.append(_IncomingFile(path, position, file, hash_of(file), rejects))
+                whole = files.hashes.get(zip_of(path), sha256)
+                found.append(_IncomingFile(path, position, file, sha256, whole, rejects))
             except (FileError, OSError, UnicodeError) as error:
                 done[path] = not_landed(path, error)
         for incoming, verdict in zip(found, judge_files(lookup, schema.contract, found), strict=True):
@@ -321,8 +327,8 @@ def _is_still_there(file: _IncomingFile, root: Root) -> bool:
     Another run may have landed them and what came after them since they were read.
     """
     try:
-        with root.fetched(file.path) as found:
-            return hash_of(found) == file.sha256
+        with root.fetched(zip_of(file.path)) as found:
+            return hash_of(found) == file.sha256_of_whole
     except FileNotFoundError:
         return False
 
@@ -364,13 +370,35 @@ def _failed(connection: Connection, contract: Contract, file: _IncomingFile, err
     """Return the result of a file that could not be landed, and record it."""
     result = not_landed(file.path, error)
     if result.status is FileStatus.FAILED:
-        with contextlib.suppress(psycopg.errors.DiskFull):  # the caller gets the result all the same
-            ledger.record_files(connection, contract.name, [file.landed(result)])
+        _record_failure(connection, contract, file.landed(result))
     return result
 
 
+def _zip_failed(
+    connection: Connection, contract: Contract, delivery: Delivery, files: Files, error: Exception
+) -> FileResult:
+    """Return the result of a zip of which no file could be landed, and record it."""
+    path, position = delivery
+    result = not_landed(path, error)
+    sha256 = files.hashes.get(path)
+    if result.status is FileStatus.FAILED and sha256 is not None:
+        landed = Landed(path, sha256, position, result.status.value, (0, 0, 0, 0), result.note, None, None)
+        _record_failure(connection, contract, landed)
+    return result
+
+
+def _record_failure(connection: Connection, contract: Contract, landed: Landed) -> None:
+    with contextlib.suppress(psycopg.errors.DiskFull):  # the caller gets the result all the same
+        ledger.record_files(connection, contract.name, [landed])
+
+
 def _archived(result: FileResult, file: _IncomingFile, root: Root, archive: Root) -> FileResult:
-    """Move a file that is in the table to the archive. A move that fails is reported; the next run tries it again."""
+    """Move a file that is in the table to the archive. A move that fails is reported; the next run tries it again.
+
+    A file in a zip stays in it, see `Files.archive`.
+    """
+    if zip_of(file.path) != file.path:
+        return result
     try:
         move_to_archive(root, archive, file.path, file.file, file.sha256)
     except FileNotFoundError:  # another run, which found the file landed, has moved it

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from include.contracts import Contract
+from include.landing.zips import zip_of
 from include.storage import Root
 
 _NUMBERS = re.compile(r"([0-9]+)")
@@ -62,7 +63,7 @@ def _part(order: str, path: str, root: Root) -> str:
     if order == "name":
         return path
     if order == "modified":
-        return datetime.fromtimestamp(root.modified(path), UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+        return datetime.fromtimestamp(root.modified(zip_of(path)), UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
     found = re.search(order, path)
     return (found[1] or "") if found else ""
 

@@ -25,6 +25,7 @@ from include.landing.results import ReplayResult
 from include.landing.rows import Problem, RowSchema
 from include.landing.tables import create_tables, lock
 from include.landing.values import EXACT, escape
+from include.landing.zips import zip_of
 from include.postgres import Connection, session
 from include.readers import as_record, csv_records
 from include.storage import Root
@@ -189,7 +190,7 @@ def release(
     with session(source_uri, "source_db") as connection:
         create_tables(connection, [contract])
         held = ledger.held_files(connection, contract.name, path)
-    waiting = [held_path for held_path in held if Root(root).exists(held_path)]
+    waiting = [held_path for held_path in held if Root(root).exists(zip_of(held_path))]
     if waiting:
         unlimited = dataclasses.replace(contract, max_bad_percent=100.0)
         land(unlimited, waiting, source_uri=source_uri, root=root, archive=archive)

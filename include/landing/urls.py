@@ -26,8 +26,10 @@ from include import settings
 from include.contracts import Contract
 from include.landing import ledger
 from include.landing.tables import create_tables
+from include.landing.zips import zip_of
 from include.postgres import session
 from include.readers.kinds import HEAD_BYTES, check_kind
+from include.readers.packing import packing_of
 from include.storage import FileError, Root, UnavailableFileError, UnusableFileError
 
 ATTEMPTS = 5
@@ -122,12 +124,12 @@ def fetch(
         create_tables(connection, [contract])
         known = ledger.fetched_version(connection, contract.name, _identity(address))
         copy = Path(folder) / "download"
-        path = contract.path.replace("*", datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
+        path = zip_of(contract.path).replace("*", datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
         try:
             version = _download(address, _Version(*known) if known else _Version(), copy, budget)
             if version is None:
                 return FetchResult(contract.name, FetchStatus.UNCHANGED, seconds=time.monotonic() - began)
-            _check_kind(copy, contract.encoding)
+            _check_kind(copy, contract)
             Root(root).write(path, copy)
         except FileError as error:
             raise type(error)(f"{contract.name}: {_shown(address)} {error}") from None
@@ -158,12 +160,13 @@ def _identity(url: str) -> str:
     return _shown(url) + (f"?sha256={hashlib.sha256(query.encode()).hexdigest()[:32]}" if query else "")
 
 
-def _check_kind(copy: Path, encoding: str) -> None:
-    """Raise UnusableFileError for content that holds no rows, such as the page of a login. Gzip may hold some."""
+def _check_kind(copy: Path, contract: Contract) -> None:
+    """Raise UnusableFileError for content that holds no rows, such as the page of a login. What is packed may."""
     with copy.open("rb") as content:
         head = content.read(HEAD_BYTES)
-    if not head.startswith(b"\x1f\x8b"):
-        check_kind(head, encoding)
+    is_zip = zip_of(contract.path or "").lower().endswith(".zip") and head.startswith(b"PK")
+    if packing_of(head) is None and not is_zip:
+        check_kind(head, contract.encoding, contract.format)
 
 
 def _download(url: str, known: _Version, target: Path, budget: _Budget) -> _Version | None:

@@ -74,7 +74,7 @@ def dag_page(contract: Contract) -> str:
     if contract.url_setting:
         lines.append(f"Fetched from the URL in the setting `{contract.url_setting}`, to `{contract.path}`.")
     else:
-        lines.append(f"Files: `{contract.path}`, plain or `.gz`, below the landing root.")
+        lines.append(f"Files: `{contract.path}`, plain or packed, below the landing root.")
     lines += [
         f"Rows go to `{contract.schema}.{contract.table}`; those that break "
         f"`include/contracts/{contract.source}/{contract.dataset}.yaml`, to `landing.rejects`. "

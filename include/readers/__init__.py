@@ -1,4 +1,4 @@
-"""Files read row by row, plain or gzipped: JSON and CSV, without ever holding a file whole.
+"""Files read row by row, plain or packed: JSON, CSV, Parquet and sheets of workbooks, which alone are held whole.
 
 Every row comes as a `Line`. What can't be read as a row is a line with what is wrong with it; what makes the whole file
 unreadable is a FileError. A file is never read as something that it is not.

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
 import io
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from include.readers.kinds import HEAD_BYTES, check_kind, told_encoding
+from include.readers.packing import BEGIN_BYTES, PACKINGS, packing_of, unpacked
 from include.storage import UnavailableFileError, UnusableFileError
 
 CHUNK = 1 << 18  # bytes that are read at once
@@ -58,6 +57,9 @@ class _Hashed(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
     def readinto(self, buffer: Any) -> int:
         count = self._stream.readinto(buffer)  # type: ignore[attr-defined]
         self.digest.update(memoryview(buffer)[:count])
@@ -65,36 +67,32 @@ class _Hashed(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def opened(file: Path, sha256: str | None, encoding: str | None = "UTF-8") -> Iterator[Stream]:
-    """Open a plain or gzipped file for reading from its first row. A byte order mark is skipped.
+def opened(file: Path, sha256: str | None, encoding: str | None = "UTF-8", format_: str = "text") -> Iterator[Stream]:
+    """Open a plain or packed file for reading from its first row. A byte order mark is skipped.
 
     `sha256` is the file's hash. At the end of the block, UnavailableFileError says that the file is another one by now,
-    and UnusableFileError that its gzip is damaged or cut short. A file of another kind, such as a zip, is an
-    UnusableFileError at once. `encoding` is what the text is expected in, None for what the first bytes tell; the
-    stream has the bytes as they are. Without a `sha256` the block may end before the file does, and nothing is said of
-    the rest.
+    and UnusableFileError that what it is packed with is damaged or cut short. A file of another kind, such as a PDF, is
+    an UnusableFileError at once: `format_` is parquet, xlsx, or text for JSON and CSV. `encoding` is what the text is
+    expected in, None for what the first bytes tell; the stream has the bytes as they are. Without a `sha256` the block
+    may end before the file does, and nothing is said of the rest.
     """
     with file.open("rb", buffering=0) as raw:
         hashed = _Hashed(raw)
         buffered = io.BufferedReader(hashed, CHUNK)
-        is_gzip = buffered.peek(2)[:2] == b"\x1f\x8b"
-        if file.suffix == ".gz" and not is_gzip:
-            raise UnusableFileError("is named .gz and holds no gzip: send it again")
-        content: Any = io.BufferedReader(gzip.GzipFile(fileobj=buffered), CHUNK) if is_gzip else buffered
-        try:
-            begin = content.peek(HEAD_BYTES)[:HEAD_BYTES]
-            check_kind(begin, encoding or told_encoding(begin))
-            if content.peek(3)[:3] == b"\xef\xbb\xbf":
-                content.read(3)
-            yield content
-            if sha256 is None:
-                return
-            while content.read(CHUNK):
-                pass
-        except EOFError:
-            raise UnusableFileError("ends within its gzip stream: it was cut short, send it again") from None
-        except (gzip.BadGzipFile, zlib.error):
-            raise UnusableFileError("holds damaged gzip: send it again") from None
+        packing = packing_of(buffered.peek(BEGIN_BYTES)[:BEGIN_BYTES])
+        named = next((each for each in PACKINGS if each.suffix == file.suffix), None)
+        if named is not None and packing is not named:
+            raise UnusableFileError(f"is named {named.suffix} and holds no {named.name}: send it again")
+        content = unpacked(buffered, packing) if packing is not None else buffered
+        begin = content.peek(HEAD_BYTES)[:HEAD_BYTES]
+        check_kind(begin, encoding or told_encoding(begin), format_)
+        if content.peek(3)[:3] == b"\xef\xbb\xbf":
+            content.read(3)
+        yield content
+        if sha256 is None:
+            return
+        while content.read(CHUNK):
+            pass
         while buffered.read(CHUNK):
             pass
         if hashed.digest.hexdigest() != sha256:

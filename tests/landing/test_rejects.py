@@ -111,7 +111,7 @@ def test_land_says_when_there_is_nothing_to_land_or_no_such_root(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run("land", "log", "--root", str(tmp_path / "in")) == 0
-    said = f"no files of log.events below {tmp_path / 'in'}: nothing is called log/event_log.csv, plain or .gz\n"
+    said = f"no files of log.events below {tmp_path / 'in'}: nothing is called log/event_log.csv, plain or packed\n"
     assert capsys.readouterr().out == said
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="is a file: name the landing root"):

@@ -243,27 +243,30 @@ def _pattern(name: str) -> str:
 
 
 def _properties(
-    fields: list[Field], whole: int | None, above: tuple[str, ...], taken: set[str], called: str
+    fields: list[Field], whole: int | None, above: tuple[str, ...], taken: set[str] | None, called: str
 ) -> list[dict[str, Any]]:
     """Return the properties of an object. `whole` is how many objects there are, None where they were not all read.
 
-    `called` is what the object is called: the dataset, or the property that holds it.
+    `called` is what the object is called: the dataset, or the property that holds it. `taken` are the names of columns
+    that are there; None for objects within a value, whose keys stay as they are.
     """
     about = (called, *(field.name for field in fields))
     return [_property(field, whole, above, taken, about) for field in fields]
 
 
 def _property(
-    field: Field, whole: int | None, above: tuple[str, ...], taken: set[str], about: tuple[str, ...]
+    field: Field, whole: int | None, above: tuple[str, ...], taken: set[str] | None, about: tuple[str, ...]
 ) -> dict[str, Any]:
     try:
         kind = field.type()
     except ValueError as error:
-        several = f"{field.name}: holds values of several types ({error}): give a sample with one of them"
-        raise ContractError(several) from None
+        raise ContractError(
+            f"{field.name}: holds values of several types ({error}), and a property has one: have its files written"
+            " with one of them"
+        ) from None
     made: dict[str, Any] = {"name": field.name}
     is_column = kind.physical is not None
-    if is_column:
+    if is_column and taken is not None:
         column = free_column("_".join((*above, field.name)), taken)
         taken.add(column)
         if column != field.name:
@@ -278,7 +281,7 @@ def _property(
         made["properties"] = _properties(list(field.fields.values()), inner, (*above, field.name), taken, field.name)
     elif field.items is not None and field.items.types == {dict} and field.items.fields:
         objects = None if whole is None else field.items.objects
-        properties = _properties(list(field.items.fields.values()), objects, (), set(), field.name)
+        properties = _properties(list(field.items.fields.values()), objects, (), None, field.name)
         made["items"] = {"name": "item", "logicalType": "object", "properties": properties}
     elif kind.is_email:
         made["logicalTypeOptions"] = {"format": "email"}

@@ -31,7 +31,7 @@ _WORKBOOK = re.compile(
 @contextlib.contextmanager
 def out_of_zip(sample: Path, report: Callable[[str], None]) -> Iterator[Path]:
     """Give the sample or, where it is a zip of files, the first of them by name. A workbook is none."""
-    if table_format(sample) is not None or not zipfile.is_zipfile(sample):
+    if table_format(sample) is not None or not (sample.is_file() and zipfile.is_zipfile(sample)):
         yield sample
         return
     with zipfile.ZipFile(sample) as packed, tempfile.TemporaryDirectory() as folder:
@@ -53,6 +53,8 @@ def out_of_zip(sample: Path, report: Callable[[str], None]) -> Iterator[Path]:
 
 def table_format(sample: Path) -> str | None:
     """Return parquet or xlsx for a sample that is one, packed or not; None for another."""
+    if not sample.is_file():  # what comes through a pipe can be read but once
+        return None
     with sample.open("rb") as raw:
         packing = packing_of(raw.read(BEGIN_BYTES))
         raw.seek(0)

@@ -32,18 +32,26 @@ def json_rows(
     """Yield every value of a file: parsed, or with the problem `json`, `encoding` or `too_long`.
 
     The file's beginning tells how its values stand: in an array, which begins with [; over several lines, where { is
-    alone on the first line; else one a line. `max_bytes` is the longest value that is parsed. `loads` parses one and
-    raises ValueError, or UnreadableRowError with the problem. `loads_all` may parse many at once, and raises ValueError
-    where they need `loads` one by one. Raises UnusableFileError for an array that was cut short or is damaged so that
-    nothing says where its next value begins.
+    alone on the first line, or that line goes on in one that is indented; else one a line. `max_bytes` is the longest
+    value that is parsed. `loads` parses one and raises ValueError, or UnreadableRowError with the problem. `loads_all`
+    may parse many at once, and raises ValueError where they need `loads` one by one. Raises UnusableFileError for an
+    array that was cut short or is damaged so that nothing says where its next value begins.
     """
     first = stream.read(CHUNK)
     while first and not first.strip() and (more := stream.read(CHUNK)):
         first += more
     begin = first.lstrip()
-    if begin.startswith(b"[") or begin.partition(b"\n")[0].strip() == b"{":
+    if begin.startswith(b"[") or _goes_on(begin):
         return iter(JsonValues(stream, first, max_bytes, loads))
     return _lines(stream, first, max_bytes, loads, loads_all)
+
+
+def _goes_on(begin: bytes) -> bool:
+    """Return whether an object goes on in the next line, which is indented then, or its first line is a brace alone."""
+    line, _, rest = begin.partition(b"\n")
+    line = line.strip()
+    is_open = line.startswith(b"{") and line.endswith((b"{", b"[", b",", b":"))
+    return line == b"{" or (is_open and rest[:1] in (b" ", b"\t"))
 
 
 def _lines(

@@ -28,9 +28,9 @@ def test_the_contracts_of_this_project_are_in_order() -> None:
         ("id: toys.things", "id: toys.other", "id: is 'toys.other', which should be 'toys.things'"),
         ("description: Number.", "businessName: x", "schema: id: has no description"),
         ("primaryKey: true,", "", "no property has primaryKey"),
-        ("format: json", "format: xml", "format: 'xml' is not read: export the file as CSV, JSON, Parquet or Excel"),
-        ("format: json", "format: fixed-width", "format: 'fixed-width' has no delimiter to read it by"),
-        ("format: json", "format: ods", "format: 'ods' is written xlsx"),
+        ("format: csv", "format: xml", "format: 'xml' is not read: export the file as CSV, JSON, Parquet or Excel"),
+        ("format: csv", "format: fixed-width", "format: 'fixed-width' has no delimiter to read it by"),
+        ("format: csv", "format: ods", "format: 'ods' is written xlsx"),
         ("status: active", "status: [", "is no YAML"),
         (
             "name: label",

@@ -349,3 +349,11 @@ def test_the_encoding_of_a_sample_stands_in_its_contract(
     with pytest.raises(ContractError, match="encoding: 'klingon' is none that Python knows"):
         (tmp_path / "contracts/web/orders.yaml").unlink()
         drafted(tmp_path, content, encoding="klingon")
+
+
+def test_keys_within_a_value_stay_as_they_are(tmp_path: Path) -> None:
+    row = b'{"id": 1, "l": [{"ignoreFields": 1, "xmin": 2, "o": {"A b": 1}}]}'
+    document, _ = drafted(tmp_path, row, "s.json")
+    items = properties(document)["l"]["items"]["properties"]
+    assert [each["name"] for each in items] == ["ignoreFields", "xmin", "o"]
+    assert not any("physicalName" in each for each in [*items, *items[2]["properties"]])

@@ -151,7 +151,7 @@ def test_what_the_first_values_tell_is_left_where_later_ones_differ(tmp_path: Pa
     sample = tmp_path / "sample.csv"
     rows = "".join(f"{number};{number},5;31.01.2020;ja;-\n{number};1,5;01.02.2020;nein;7\n" for number in range(400))
     sample.write_text(f"id;a;day;flag;n\n{rows}x;1.5;2020-01-31;maybe;x\n")
-    document = yaml.safe_load(draft("web", "orders", sample))
+    document = yaml.safe_load(draft("web", "orders", sample).text)
     for each in document["schema"][0]["properties"]:
         assert each["physicalType"] == "text"
         assert not each.keys() & {"customProperties", "logicalTypeOptions"}

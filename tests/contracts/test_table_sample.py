@@ -117,7 +117,7 @@ def test_a_draft_from_a_zip_is_one_of_its_first_file(tmp_path: Path) -> None:
         content.writestr("b.csv", "id;name\n1;a\n")
         content.writestr("a.csv", "id;name\n2;b\n")
     contract, said = drafted(tmp_path, "day.zip", made.getvalue())
-    assert (contract.path, contract.format, contract.delimiter) == ("web/day.zip", "csv", ";")
+    assert (contract.path, contract.format, contract.dialect.delimiter) == ("web/day.zip", "csv", ";")
     assert said[0] == "read a.csv, the first of 2 files in the zip"
 
 

@@ -13,6 +13,7 @@ import pytest
 from include.landing import land, load
 from include.landing.order import in_order
 from include.landing.rows import RowSchema
+from include.landing.zips import Files
 from include.postgres import session
 from include.storage import Root
 from tests.landing.conftest import Place
@@ -178,9 +179,9 @@ def test_a_run_that_was_overtaken_lands_no_old_state(things: Place) -> None:
     put(things, {"o": {1: "older"}})
     schema, root = RowSchema(things.contract), Root(str(things.root))
     paths = ["toys/o/things.json"]
-    with session(things.uri, "source_db") as connection:
+    with session(things.uri, "source_db") as connection, Files(things.contract, root) as files:
         load.create_stage(connection, things.contract)
-        group = load._prepare(connection, schema, in_order(things.contract, paths, root), root)
+        group = load._prepare(connection, schema, in_order(things.contract, paths, root), files)
         for label in ("older", "new"):
             put(things, {"o": {1: label}})
             things.land()

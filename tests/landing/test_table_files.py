@@ -196,7 +196,7 @@ def test_a_table_is_read_packed_too(tmp_path: Path, format_: str, pack: Any) -> 
         ("parquet", b"id,label\n1,a\n", "is no Parquet: send it again, or mend the contract's format"),
         ("parquet", b"", "is no Parquet: send it again, or mend the contract's format"),
         ("parquet", b"<!doctype html><html>", "is an HTML page, no Parquet: see what it says"),
-        ("parquet", b"PAREabc", "is encrypted Parquet, no Parquet: send it without encryption"),
+        ("parquet", b"PARE\x1c\0\0\0abc", "is encrypted Parquet, no Parquet: send it without encryption"),
         ("parquet", xlsx(sheet([["id"], [1]])), "is an Excel workbook, no Parquet: write format: xlsx"),
         ("parquet", parquet(ONE)[:-8], "ends before its Parquet does: it was cut short, send it again"),
         ("xlsx", parquet(ONE), "is Parquet, no Excel workbook: write format: parquet in the contract"),

@@ -112,6 +112,10 @@ LAYOUTS = {
     "pretty_cr_lf": (PRETTY.replace("\n", "\r\n"), [2, 12]),
     "no_indent": (json.dumps([ONE, TWO], indent=0), [2, 12]),
     "pretty_objects": (json.dumps(ONE, indent=4) + "\n" + json.dumps(TWO, indent=4), [1, 11]),
+    "begun_in_the_first_line": (
+        json.dumps(ONE, indent=1).replace("{\n ", "{", 1) + "\n" + json.dumps(TWO, indent=1),
+        [1, 10],
+    ),
     "blank_lines_before": ("\n \n" + PRETTY, [4, 14]),
     "arrays_after_each_other": (f"[{json.dumps(ONE)}]\n[{json.dumps(TWO)}]\n", [1, 2]),
     "cr_alone": (f"{json.dumps(ONE)}\r{json.dumps(TWO)}\r", [1, 2]),
@@ -123,6 +127,14 @@ LAYOUTS = {
 def test_values_are_read_however_they_stand(layout: str) -> None:
     text, numbers = LAYOUTS[layout]
     assert rows_of(text.encode()) == list(zip(numbers, [ONE, TWO], strict=True))
+
+
+def test_an_object_a_line_is_one_where_the_first_was_cut_short() -> None:
+    assert [line[:2] for line in rows_of(b'{"id":\n{"id": 2}\n{"id": 3}\n')] == [
+        (1, "json"),
+        (2, {"id": 2}),
+        (3, {"id": 3}),
+    ]
 
 
 def test_empty_arrays_and_other_values_in_one() -> None:

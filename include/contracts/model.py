@@ -22,6 +22,7 @@ from include import settings
 from include.contracts.names import (
     fold,
 )
+from include.contracts.web import Paging, Token
 from include.errors import FinalError
 from include.names import spelled
 
@@ -91,6 +92,8 @@ class Contract:
     delimiter: str
     encoding: str  # as Python calls it
     url_setting: str | None  # the setting that holds the URL, for a dataset that is fetched
+    token: Token | None  # the secret that its server wants
+    paging: Paging | None  # where its answer has several pages
     max_bad_rows: int
     max_bad_percent: float
     max_row_bytes: int

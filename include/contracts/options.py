@@ -12,7 +12,13 @@ from collections.abc import Iterator
 from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard, SchemaProperty, Server
 
 _OF_CONTRACT = ("maxBadRows", "maxBadPercent", "maxRowBytes")
-_OF_SERVER = ("urlSetting", "maxBytes", "maxSeconds")
+# Of a dataset behind a URL: see `include.contracts.web`, which says what each may be.
+WEB_OPTIONS = (
+    *("tokenSetting", "tokenConnection", "tokenHeader", "tokenParameter"),
+    *("paging", "recordsPath", "nextPath", "totalPath", "maxPages"),
+    *("pageParameter", "firstPage", "sizeParameter", "pageSize"),
+)
+_OF_SERVER = ("urlSetting", "maxBytes", "maxSeconds", *WEB_OPTIONS)
 _OF_PROPERTY = ("personal", "arrivesAs")
 _SERVICE_LEVELS = (  # those of the standard; the frequency's schedule is carried out, the others are for people
     *("availability", "endOfLife", "endOfSupport", "errorRate", "frequency", "generalAvailability", "latency"),

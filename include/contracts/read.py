@@ -45,6 +45,7 @@ from include.contracts.names import (
 )
 from include.contracts.options import unknown_options
 from include.contracts.types import LANDED_TYPES, LANDED_TYPES_SPELLED
+from include.contracts.web import paging_of, token_of, web_problems
 
 
 def read_all(folder: Path | None = None, *, with_demo: bool | None = None) -> Contracts:
@@ -156,6 +157,8 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
     if landing is not None and landing.format not in ("json", "csv"):
         raise ContractError(f"{file}: servers: format: {landing.format!r} is neither json nor csv")
     problems = list(unknown_options(document, landing))
+    if landing is not None and not problems:
+        problems = [f"servers: {problem}" for problem in web_problems(landing)]
     if problems:
         raise ContractError("\n".join(f"{file}: {problem}" for problem in problems))
     url_setting = custom(landing.customProperties, "urlSetting") if landing else None
@@ -196,6 +199,8 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         delimiter=delimiter,
         encoding=(landing.encoding if landing else None) or "UTF-8",
         url_setting=url_setting,
+        token=token_of(landing) if landing else None,
+        paging=paging_of(landing) if landing else None,
         max_bad_rows=int(_limit(limits, "maxBadRows", 0, file)),
         max_bad_percent=_limit(limits, "maxBadPercent", 10, file),
         max_row_bytes=int(_limit(limits, "maxRowBytes", MAX_ROW_BYTES, file)),

@@ -24,7 +24,7 @@ def pending_files(contract: Contract, root: str = settings.LANDING_ROOT) -> list
         return []
     place = Root(root)
     pattern = contract.path.replace("[", "[[]")
-    found = sorted({*place.glob(pattern), *place.glob(pattern + ".gz")})  # `*` alone finds a .gz too
+    found = place.glob(pattern, pattern + ".gz")  # `*` alone finds a .gz too
     return [path for path in found if not _is_left_over(path, contract.path)]
 
 

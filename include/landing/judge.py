@@ -22,7 +22,7 @@ from include.landing.rows import Problem, RowSchema
 from include.landing.values import EXACT, escape
 from include.postgres import safe_message
 from include.readers import Line, csv_records, json_rows, opened
-from include.storage import FileError, Root, check_at_rest, hash_of
+from include.storage import FileError, Root, hash_of
 
 _BUFFER_ROWS = 200  # rows handed on at once
 _PROBLEMS_SHOWN = 20  # of a row
@@ -50,7 +50,7 @@ def judge(
         try:
             path.encode()
             with Root(root).fetched(path) as file, RejectedRows(contract) as rejects:
-                check_at_rest(file)
+                Root(root).check_at_rest(path)
                 valid = read_rows(schema, path, file, hash_of(file), lambda *_: None, rejects)
                 codes.update(rejects.codes)
                 if show is not None:

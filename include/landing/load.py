@@ -39,7 +39,7 @@ from include.landing.results import FileResult, FileStatus, LandResult, raise_fo
 from include.landing.rows import RowSchema
 from include.landing.tables import create_tables, lock, name_of
 from include.postgres import Connection, session
-from include.storage import FileError, Root, UnavailableFileError, check_at_rest, hash_of, move_to_archive
+from include.storage import FileError, Root, UnavailableFileError, hash_of, move_to_archive
 
 _GROUP_FILES, _GROUP_BYTES = 100, 4 << 20  # small files that share a transaction; a larger one has its own
 
@@ -130,8 +130,7 @@ def _prepare(lookup: Connection, schema: RowSchema, paths: list[str], root: Root
             try:
                 path.encode()
                 file = stack.enter_context(root.fetched(path))
-                if root.local is not None:
-                    check_at_rest(file)
+                root.check_at_rest(path)
                 sha256 = hash_of(file)
                 if sha256 in found:
                     same_bytes.append(path)

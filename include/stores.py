@@ -108,15 +108,22 @@ class Store:
         if folder not in listed:
             place = self._place(folder).rstrip("/")
             found = self._ls(place)
-            if not (found or folder) and self.scheme in _S3 and "/" in place:
-                with contextlib.suppress(PermissionError):  # of a user who may see this root alone
-                    if self._ls(place.partition("/")[0]) is None:
-                        raise UnusableFileError(f"{self.name}: there is no such bucket: check the root")
+            if not (found or folder):
+                self._check_root(place)
             paths = [(str(each["name"]).strip("/"), str(each["type"])) for each in found or ()]
-            if not folder and (place.strip("/"), "file") in paths:
-                raise UnusableFileError(f"{self.name}: is a file: name the folder that holds one for each source")
             listed[folder] = [(path.rpartition("/")[2], kind) for path, kind in paths if path != place.strip("/")]
         return listed[folder]
+
+    def _check_root(self, place: str) -> None:
+        """Raise UnusableFileError for a root in which nothing is, where that is because it can't hold anything."""
+        if self.scheme in _S3:
+            with contextlib.suppress(PermissionError):  # of a user who may see this root alone
+                if self._ls(place.partition("/")[0]) is None:
+                    raise UnusableFileError(f"{self.name}: there is no such bucket: check the root")
+            return
+        with contextlib.suppress(FileNotFoundError):
+            if self._files.info(place)["type"] == "file":
+                raise UnusableFileError(f"{self.name}: is a file: name the folder that holds one for each source")
 
     def _ls(self, place: str) -> list[dict[str, Any]] | None:
         """Return what is in a folder; None where it is not there."""

@@ -38,7 +38,7 @@ class SftpServer:
     folder: Path
     key: Any = field(default_factory=lambda: asyncssh.generate_private_key("ssh-ed25519"))
     port: int = 0
-    slow: float = 0.0  # seconds before each block that is read
+    slow: float = 0.0  # seconds before each block that is written
 
     def start(self) -> None:
         is_ready = threading.Event()
@@ -48,9 +48,9 @@ class SftpServer:
             def __init__(self, channel: Any) -> None:
                 super().__init__(channel, chroot=str(outer.folder).encode())
 
-            async def read(self, file: Any, offset: int, size: int) -> bytes:
+            async def write(self, file: Any, offset: int, data: bytes) -> int:
                 await asyncio.sleep(outer.slow)
-                return super().read(file, offset, size)
+                return super().write(file, offset, data)
 
         async def listen() -> None:
             self.listener = await asyncssh.create_server(

@@ -167,6 +167,8 @@ def _download(contract: Contract, url: str, secret: str, known: Answer, target: 
     except ValueError:
         raise UnusableFileError("is no URL: check the URL") from None
     if parts.scheme == "file":
+        if contract.paging is not None:
+            raise UnusableFileError("is a file, and its contract says that a server answers in pages: check the URL")
         return _copy_file(Path(unquote(parts.path)), known, target, budget)
     if parts.scheme not in ("http", "https"):
         raise UnusableFileError(f"is no http, https or file URL but {parts.scheme!r}: check the URL")

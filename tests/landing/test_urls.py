@@ -20,6 +20,7 @@ import psycopg
 import pytest
 
 from include.contracts import Contract
+from include.contracts.web import Paging
 from include.landing import fetch, land, pending_files
 from include.storage import FileError
 from tests.landing.conftest import SHOP, write_pages
@@ -272,6 +273,9 @@ def test_a_file_url_is_fetched_when_it_changes(tmp_path: Path, source_uri: str) 
     assert get(file.as_uri(), source_uri, root)[0] == "unchanged"
     file.write_bytes(b"three")
     assert get(file.as_uri(), source_uri, root) == ("fetched", b"three")
+    paged = dataclasses.replace(PAGES, paging=Paging("page", (), (), (), "page", 1, "", 0, 9))
+    with pytest.raises(FileError, match="is a file, and its contract says that a server answers in pages"):
+        get(file.as_uri(), source_uri, root, paged)
 
 
 def test_no_url_is_no_error(tmp_path: Path, source_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:

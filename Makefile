@@ -1,7 +1,7 @@
 # The commands of the README. `make run` and `make test` do everything from a fresh clone; the others are their parts.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help env run start stop restart status psql databases docs test astro-ports test-containers test-adoption lint bench lock clean
+.PHONY: help env run start stop restart status psql databases docs test astro-ports test-containers test-adoption test-remote lint bench lock clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -55,6 +55,12 @@ test-containers: ## start, restart and kill the stack in Docker; needs the Astro
 test-adoption: ## the project without the demo: empty, on a source that may only be read, with datasets of one's own
 	@sh include/stack/local/environment.sh $(VENV) tests/requirements.txt
 	@$(PYTHON) -m pytest -m adoption tests/e2e
+
+test-remote: ## landing from folders elsewhere: SFTP and S3, with a server of each on this machine
+	@$(ENVIRONMENT) tests/requirements.txt
+	@sh include/stack/local/uv.sh $(PYTHON) uv pip install --quiet --python $(PYTHON) --requirement tests/remote/requirements.txt \
+		--constraint include/stack/local/constraints.txt
+	@$(PYTHON) -m pytest -m remote tests/remote
 
 bench: ## landing and transfer beside COPY, psql and what else is installed (dlt, ingestr, Sling); many minutes
 	@$(ENVIRONMENT) tests/requirements.txt

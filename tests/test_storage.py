@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 import tempfile
 import time
 import uuid
@@ -100,11 +102,48 @@ def test_other_bytes_of_the_same_name_are_kept_beside_the_first(root: Root, tmp_
 
 
 def test_root_that_cannot_be_opened_is_named_with_the_next_step() -> None:
-    with pytest.raises(UnusableFileError, match=r"nosuch://bucket: can't be opened .*: check the root"):
+    with pytest.raises(UnusableFileError, match=r"nosuch://bucket: can't be opened: check the root"):
         Root("nosuch://bucket").glob("*")
 
 
+@pytest.mark.parametrize(
+    ("url", "package"),
+    [
+        ("s3://bucket/landing", "apache-airflow-providers-amazon[s3fs]"),
+        ("sftp://box@/landing", "apache-airflow-providers-sftp[sshfs]"),
+    ],
+)
+def test_root_whose_client_is_not_installed_names_the_package(
+    monkeypatch: pytest.MonkeyPatch, url: str, package: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_BOX", "sftp://me@127.0.0.1")
+    monkeypatch.setattr("airflow.sdk.io.fs._register_filesystems", dict)
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(UnusableFileError, match=re.escape(f"{url}: can't be opened: check the root, or add {package}")):
+        Root(url).glob("*")
+
+
+def test_failure_of_a_store_is_no_absent_file(root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """fsspec's own glob and isfile take one for the other."""
+    if root.local is not None:
+        return
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("hush")
+
+    root.write("toys/a.json", content(tmp_path, "one"))
+    for name in ("ls", "info", "get_file", "put_file", "rm_file"):
+        monkeypatch.setattr(fsspec.filesystem("memory"), name, fail)
+    uses = [lambda: root.glob("*"), lambda: root.exists("toys/a.json"), lambda: root.size("toys/a.json")]
+    uses += [lambda: root.remove("toys/a.json"), lambda: read(root, "toys/a.json"), lambda: root.write("b", tmp_path)]
+    for use in uses:
+        with pytest.raises(UnavailableFileError, match=r"^memory://.*: can't be used \(RuntimeError\)") as caught:
+            use()
+        assert "hush" not in str(caught.value)
+
+
 def test_url_names_the_airflow_connection_that_opens_the_store(monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_VAULT", "generic://")
     connections = []
 
     def get_fs(connection: str | None, options: object) -> fsspec.AbstractFileSystem:

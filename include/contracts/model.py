@@ -23,6 +23,7 @@ from include.contracts.names import (
     fold,
 )
 from include.contracts.notation import Notation
+from include.contracts.web import Paging, Token
 from include.errors import FinalError
 from include.names import spelled
 from include.readers import Dialect
@@ -96,6 +97,8 @@ class Contract:
     notation: Notation  # of values, where their property says nothing else
     encoding: str  # as Python calls it
     url_setting: str | None  # the setting that holds the URL, for a dataset that is fetched
+    token: Token | None  # the secret that its server wants
+    paging: Paging | None  # where its answer has several pages
     max_bad_rows: int
     max_bad_percent: float
     max_row_bytes: int

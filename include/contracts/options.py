@@ -18,7 +18,16 @@ from include.contracts.notation import NOTATION_OPTIONS
 from include.contracts.notation_check import notation_problems
 
 _OF_CONTRACT = ("maxBadRows", "maxBadPercent", "maxRowBytes", "withoutKey")
-_OF_SERVER = ("urlSetting", "maxBytes", "maxSeconds", "deliveryOrder", *DIALECT_OPTIONS, *NOTATION_OPTIONS)
+# Of a dataset behind a URL: see `include.contracts.web`, which says what each may be.
+WEB_OPTIONS = (
+    *("tokenSetting", "tokenConnection", "tokenHeader", "tokenParameter"),
+    *("paging", "recordsPath", "nextPath", "totalPath", "maxPages"),
+    *("pageParameter", "firstPage", "sizeParameter", "pageSize"),
+)
+_OF_SERVER = (
+    *("urlSetting", "maxBytes", "maxSeconds", "deliveryOrder"),
+    *(*DIALECT_OPTIONS, *NOTATION_OPTIONS, *WEB_OPTIONS),
+)
 _OF_PROPERTY = ("personal", "arrivesAs", *NOTATION_OPTIONS)
 _OF_EXCEL = ("sheet", "headerRow")
 _NOT_READ = {  # other names of formats, and what to do about them

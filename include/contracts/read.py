@@ -47,6 +47,7 @@ from include.contracts.names import (
 from include.contracts.notation import Notation
 from include.contracts.notation_check import server_notation
 from include.contracts.options import unknown_format, unknown_options
+from include.contracts.web import paging_of, token_of, web_problems
 from include.readers import Dialect
 
 
@@ -159,6 +160,8 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
     if landing is not None and landing.format not in FORMATS:
         raise ContractError(f"{file}: servers: format: {unknown_format(landing.format)}")
     problems = list(unknown_options(document, landing))
+    if landing is not None and not problems:
+        problems = [f"servers: {problem}" for problem in web_problems(landing)]
     if problems:
         raise ContractError("\n".join(f"{file}: {problem}" for problem in problems))
     url_setting = custom(landing.customProperties, "urlSetting") if landing else None
@@ -205,6 +208,8 @@ def _contract(document: OpenDataContractStandard, file: Path) -> Contract:
         notation=notation,
         encoding=(landing.encoding if landing else None) or "UTF-8",
         url_setting=url_setting,
+        token=token_of(landing) if landing else None,
+        paging=paging_of(landing) if landing else None,
         max_bad_rows=int(_limit(limits, "maxBadRows", 0, file)),
         max_bad_percent=_limit(limits, "maxBadPercent", 10, file),
         max_row_bytes=int(_limit(limits, "maxRowBytes", MAX_ROW_BYTES, file)),

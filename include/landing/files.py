@@ -30,7 +30,7 @@ def pending_files(contract: Contract, root: str = settings.LANDING_ROOT) -> list
     place = Root(root)
     pattern = zip_of(contract.path).replace("[", "[[]")
     patterns = [pattern] if pattern.endswith("*") else [pattern + suffix for suffix in ("", *SUFFIXES, ".zip")]
-    found = sorted({path for each in patterns for path in place.glob(each)})
+    found = place.glob(*patterns)
     taken = [path for path in found if not _is_left_over(path, contract.path)]
     return [delivery.path for delivery in in_order(contract, taken, place)]
 

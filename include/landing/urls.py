@@ -1,11 +1,12 @@
 """Datasets behind a URL: fetched to the landing root as a file, which then is landed like any other.
 
-An unchanged source costs one request (ETag, Last-Modified; size and time of change for file:// URLs). A download that
-breaks off is resumed where the server can do that, else it begins again. TLS is always verified.
+An unchanged source costs one request (ETag, Last-Modified; size and time of change for file:// URLs). Of an answer of
+several pages all are fetched, and what they hold is compared with the fetch before. TLS is always verified.
 """
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import logging
 import tempfile
@@ -13,28 +14,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import IO
 from urllib.parse import unquote, urlsplit
-
-import httpx
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from include import settings
 from include.contracts import Contract
+from include.errors import SettingError
 from include.landing import ledger
+from include.landing.download import Answer, Budget, download
+from include.landing.pages import download_pages
 from include.landing.tables import create_tables
+from include.landing.web_server import WebServer
 from include.landing.zips import zip_of
 from include.postgres import session
 from include.readers.kinds import HEAD_BYTES, check_kind
 from include.readers.packing import packing_of
-from include.storage import FileError, Root, UnavailableFileError, UnusableFileError
+from include.storage import FileError, Root, UnavailableFileError, UnusableFileError, hash_of
 
-ATTEMPTS = 5
-TIMEOUT = httpx.Timeout(30.0, connect=15.0)  # seconds without a byte
-_REPORT_SECONDS = 5.0
 _CHUNK = 1 << 20
 
 _log = logging.getLogger(__name__)
@@ -59,52 +56,19 @@ class FetchResult:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class _Version:
-    """What a server says about the content that it sends."""
-
-    etag: str = ""
-    last_modified: str = ""
-
-
-@dataclass
-class _Budget:
-    """How many bytes and seconds a download may take, and where its progress is reported."""
-
-    max_bytes: int
-    until: float
-    max_seconds: float
-    report: Callable[[str], None]
-    reported: float = 0.0
-
-    def check(self, done: int, total: int | None) -> None:
-        if max(done, total or 0) > self.max_bytes:
-            raise UnusableFileError(
-                f"is larger than {self.max_bytes} bytes: raise maxBytes in the contract if that is right"
-            )
-        now = time.monotonic()
-        if now > self.until:
-            raise UnavailableFileError(
-                f"took longer than {self.max_seconds:.0f} s: raise maxSeconds in the contract, or try later"
-            )
-        if now - self.reported > _REPORT_SECONDS:
-            self.reported = now
-            share = f" of {total / 1e6:.1f} MB ({100 * done / total:.0f} %)" if total else " MB"
-            self.report(f"{done / 1e6:.1f}{share}")
-
-
 def fetch(
     contract: Contract,
     *,
     source_uri: str,
     root: str = settings.LANDING_ROOT,
     url: str | None = None,
+    password: Callable[[str], str] = settings.connection_password,
     report: Callable[[str], None] = _log.info,
 ) -> FetchResult:
     """Fetch a dataset's URL (by default the one in its setting) to the landing root, unless it is unchanged.
 
-    Raises FileError, which names the dataset, the reason and the next step, and shows neither password nor query of
-    the URL. ValueError for a contract without a URL is a caller's bug.
+    `password` returns that of a connection. Raises FileError, which names the dataset, the reason and the next step,
+    and shows no password, token or query. ValueError for a contract without a URL is a caller's bug.
     """
     if contract.url_setting is None or contract.path is None:
         raise ValueError(f"{contract.name} has no URL")
@@ -113,23 +77,25 @@ def fetch(
         report(f"{contract.name}: {contract.url_setting} is not set, nothing is fetched")
         return FetchResult(contract.name, FetchStatus.UNSET)
     began = time.monotonic()
-    budget = _Budget(
-        contract.max_bytes,
-        began + contract.max_seconds,
-        contract.max_seconds,
-        lambda progress: report(f"{contract.name}: {progress}"),
-        began,
-    )
+
+    def tell(progress: str) -> None:
+        report(f"{contract.name}: {progress}")
+
+    budget = Budget(contract.max_bytes, began + contract.max_seconds, contract.max_seconds, tell, began)
     with session(source_uri, "source_db") as connection, tempfile.TemporaryDirectory() as folder:
         create_tables(connection, [contract])
-        known = ledger.fetched_version(connection, contract.name, _identity(address))
         copy = Path(folder) / "download"
         path = zip_of(contract.path).replace("*", datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
         try:
-            version = _download(address, _Version(*known) if known else _Version(), copy, budget)
-            if version is None:
+            secret = _secret(contract, password)
+            identity = _identity(contract, address, secret)
+            known = ledger.fetched_version(connection, contract.name, identity)
+            answer = _download(contract, address, secret, Answer(*known) if known else Answer(), copy, budget)
+            if answer is None:
                 return FetchResult(contract.name, FetchStatus.UNCHANGED, seconds=time.monotonic() - began)
             _check_kind(copy, contract)
+            if not contract.is_table_file:
+                _compare_charset(answer.charset, contract.encoding, tell)
             Root(root).write(path, copy)
         except FileError as error:
             raise type(error)(f"{contract.name}: {_shown(address)} {error}") from None
@@ -141,8 +107,22 @@ def fetch(
             ) from None
         # Written last: a run that is killed before this line fetches the same bytes again, and landing finds them
         # already landed.
-        ledger.record_fetch(connection, contract.name, _identity(address), version.etag, version.last_modified)
+        ledger.record_fetch(connection, contract.name, identity, answer.etag, answer.last_modified)
         return FetchResult(contract.name, FetchStatus.FETCHED, path, copy.stat().st_size, time.monotonic() - began)
+
+
+def _secret(contract: Contract, password: Callable[[str], str]) -> str:
+    """Return the secret that a dataset's server wants; empty where it wants none. Raises UnusableFileError."""
+    token = contract.token
+    if token is None:
+        return ""
+    try:
+        secret = settings.setting(token.setting, "") if token.setting else password(token.connection)
+    except SettingError as error:
+        raise UnusableFileError(f"can't be asked: {error}") from None
+    if not secret.strip():
+        raise UnusableFileError(f"can't be asked: {token.kept_in} is empty: its contract says that a secret is there")
+    return secret.strip()
 
 
 def _shown(url: str) -> str:
@@ -154,10 +134,15 @@ def _shown(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _identity(url: str) -> str:
-    """Return what a URL is remembered by: as it is shown, with a hash of its query, which may be a secret."""
+def _identity(contract: Contract, url: str, secret: str) -> str:
+    """Return what a request is remembered by: its URL as it is shown, with a hash of all that may be secret.
+
+    With another token or another way of paging the same URL may give other rows, so the hash is of these as well.
+    """
     query = url.partition("#")[0].partition("?")[2]
-    return _shown(url) + (f"?sha256={hashlib.sha256(query.encode()).hexdigest()[:32]}" if query else "")
+    beyond = [repr(part) for part in (contract.token, contract.paging) if part is not None]
+    whole = "\0".join([query, *beyond, *([secret] if secret else [])])
+    return _shown(url) + (f"?sha256={hashlib.sha256(whole.encode()).hexdigest()[:32]}" if whole else "")
 
 
 def _check_kind(copy: Path, contract: Contract) -> None:
@@ -169,152 +154,44 @@ def _check_kind(copy: Path, contract: Contract) -> None:
         check_kind(head, contract.encoding, contract.format)
 
 
-def _download(url: str, known: _Version, target: Path, budget: _Budget) -> _Version | None:
-    """Write the URL's content to a file and return its version; None where it is still the known one."""
+def _compare_charset(charset: str, encoding: str, report: Callable[[str], None]) -> None:
+    """Tell of a server that names another encoding than the contract, which holds: servers often say a default."""
+    try:
+        said = codecs.lookup(charset).name
+    except LookupError:
+        return
+    if said not in (codecs.lookup(encoding).name, "ascii"):
+        report(f"the server says that it sends {charset}; it is read as {encoding}, as the contract says")
+
+
+def _download(contract: Contract, url: str, secret: str, known: Answer, target: Path, budget: Budget) -> Answer | None:
+    """Write the URL's content to a file and return what is told of it; None where it is still the known one."""
     try:
         parts = urlsplit(url)
     except ValueError:
         raise UnusableFileError("is no URL: check the URL") from None
     if parts.scheme == "file":
+        if contract.paging is not None:
+            raise UnusableFileError("is a file, and its contract says that a server answers in pages: check the URL")
         return _copy_file(Path(unquote(parts.path)), known, target, budget)
     if parts.scheme not in ("http", "https"):
         raise UnusableFileError(f"is no http, https or file URL but {parts.scheme!r}: check the URL")
-    with httpx.Client(timeout=TIMEOUT, follow_redirects=True) as client, target.open("w+b") as out:
-        download = _Download(client, url, known, out, budget)
-        attempts = Retrying(
-            retry=retry_if_exception_type(_PassingError),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=lambda state: _seconds_to_wait(state, budget),
-            before_sleep=lambda _: budget.check(out.tell(), None),
-            reraise=True,
-        )
-        try:
-            return attempts(download.attempt)
-        except _PassingError as error:
-            raise UnavailableFileError(f"{error}, {ATTEMPTS} times: look at the server, then run again") from None
+    server = WebServer(url, contract.token, secret)
+    if contract.paging is None:
+        with server.client() as client, target.open("w+b") as out:
+            return download(server, client, server.url, known, out, budget)
+    budget.report(download_pages(server, contract.paging, target, budget))
+    answer = Answer(etag=f"sha256:{hash_of(target)}")  # no validator of a server speaks of all pages
+    return None if answer == known else answer
 
 
-class _PassingError(Exception):
-    """A request failed in a way that may pass; the message says how. The server may have said when to ask again."""
-
-    def __init__(self, message: str, retry_after: float = 0.0) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after  # seconds
-
-
-def _seconds_to_wait(state: RetryCallState, budget: _Budget) -> float:
-    """Return how long to wait before the next request: as long as the server says, else longer each time."""
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, _PassingError) else 0.0
-    return min(max(asked, 0.2 * 4**state.attempt_number), max(0.0, budget.until - time.monotonic()))
-
-
-def _retry_after(response: httpx.Response) -> float:
-    """Return the seconds of a Retry-After header, which is a number or a date (RFC 9110, 10.2.3); 0 without one."""
-    said = response.headers.get("retry-after", "").strip()
-    if said.isdigit():
-        return float(said)
-    try:
-        return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return 0.0
-
-
-@dataclass
-class _Download:
-    """A download over several requests: each goes on where the one before it broke off."""
-
-    client: httpx.Client
-    url: str
-    known: _Version  # of the content that was fetched before
-    out: IO[bytes]
-    budget: _Budget
-    got: _Version | None = None  # of the part that is in `out`
-
-    def attempt(self) -> _Version | None:
-        """Make one request. Raises _PassingError where another one may succeed, FileError where none will."""
-        try:
-            with self.client.stream("GET", self.url, headers=self._headers()) as response:
-                if response.status_code == 304 and self.got is None:
-                    return None
-                return self._receive(response)
-        except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
-            raise UnusableFileError(f"leads nowhere ({type(error).__name__}): check the URL") from None
-        except httpx.TransportError as error:
-            raise _PassingError(f"can't be reached ({type(error).__name__})") from None
-
-    def _headers(self) -> dict[str, str]:
-        """Ask for what is new since the known version; of a download that broke off, ask for the rest (RFC 9110)."""
-        headers = {"Accept-Encoding": "identity"}  # a resumed download counts the bytes of the content itself
-        if self.out.tell() and self.got is not None:
-            got = self.got
-            validator = got.last_modified if got.etag.startswith("W/") else got.etag or got.last_modified
-            if validator:
-                return headers | {"Range": f"bytes={self.out.tell()}-", "If-Range": validator}
-        if self.known.etag:
-            headers["If-None-Match"] = self.known.etag
-        elif self.known.last_modified:
-            headers["If-Modified-Since"] = self.known.last_modified
-        return headers
-
-    def _receive(self, response: httpx.Response) -> _Version:
-        """Write a response's content behind what is there already, and return its version."""
-        if self.url.startswith("https:") and any(r.url.scheme != "https" for r in [*response.history, response]):
-            raise UnusableFileError(
-                "redirects from https to http, which is not followed: set the https URL of the data itself"
-            )
-        status = response.status_code
-        if status in (408, 429) or status >= 500:
-            seconds = _retry_after(response)
-            if seconds > max(0.0, self.budget.until - time.monotonic()):
-                raise UnavailableFileError(
-                    f"answered {status} and asks to wait {seconds:.0f} s, longer than maxSeconds allows: run again then"
-                )
-            raise _PassingError(f"answered {status}", seconds)
-        starts_at = response.headers.get("content-range", "").removeprefix("bytes ").partition("-")[0]
-        if status == 206 and starts_at == str(self.out.tell()):
-            version = self.got or _Version()
-        elif status == 200:
-            self.out.seek(0)
-            self.out.truncate()
-            version = _Version(response.headers.get("etag", ""), response.headers.get("last-modified", ""))
-        elif status in (206, 416):  # not the part that was asked for: from the beginning
-            self.out.seek(0)
-            self.out.truncate()
-            raise _PassingError(f"answered {status} with another part")
-        else:
-            raise UnusableFileError(f"answered {status}: check the URL and the rights to read it")
-        encoding = response.headers.get("content-encoding", "identity").lower()
-        if encoding not in ("identity", "gzip", "x-gzip", "deflate"):
-            raise UnusableFileError(
-                f"is sent packed as {encoding!r}, which was not asked for: ask its server for another"
-            )
-        is_deflated = encoding == "deflate"  # unpacked here; a gzip is unpacked when it is read
-        length = "" if is_deflated else response.headers.get("content-length", "")
-        total = self.out.tell() + int(length) if length.isdigit() else None
-        self.budget.check(self.out.tell(), total)
-        try:
-            for chunk in response.iter_bytes() if is_deflated else response.iter_raw():
-                self.out.write(chunk)
-                self.budget.check(self.out.tell(), total)
-        except httpx.DecodingError:
-            raise UnusableFileError("is sent as a damaged deflate: look at its server") from None
-        except httpx.TransportError:
-            if is_deflated:  # the rest of what is packed makes no sense alone
-                self.out.truncate(0)
-            else:
-                self.got = version
-            raise _PassingError("broke off") from None
-        return version
-
-
-def _copy_file(source: Path, known: _Version, target: Path, budget: _Budget) -> _Version | None:
+def _copy_file(source: Path, known: Answer, target: Path, budget: Budget) -> Answer | None:
     try:
         state = source.stat()
         content = source.open("rb")
     except OSError as error:
         raise UnusableFileError(f"can't be read ({error.strerror}): check the URL and the rights to read it") from None
-    version = _Version(etag=f"{state.st_size}-{state.st_mtime_ns}")
+    version = Answer(etag=f"{state.st_size}-{state.st_mtime_ns}")
     with content, target.open("wb") as out:
         if version == known:
             return None

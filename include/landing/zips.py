@@ -22,7 +22,7 @@ from include.contracts import Contract
 from include.landing.results import FileResult, FileStatus
 from include.readers.packing import SUFFIXES
 from include.readers.tables import copy_limited, too_large
-from include.storage import FileError, Root, UnusableFileError, check_at_rest, hash_of, move_to_archive
+from include.storage import FileError, Root, UnusableFileError, hash_of, move_to_archive
 
 _INSIDE = re.compile(r"(?<=\.zip)!", re.IGNORECASE)
 _DOCUMENTS = ("[Content_Types].xml", "mimetype")  # what a zip holds that is a workbook or the like
@@ -85,8 +85,7 @@ class Files:
     def _open(self, path: str, asked: list[str]) -> list[str]:
         path.encode()
         file = self._opened.enter_context(self.root.fetched(path))
-        if self.root.local is not None:
-            check_at_rest(file)
+        self.root.check_at_rest(path)
         sha256 = self.hashes[path] = hash_of(file)
         try:
             content = self._opened.enter_context(zipfile.ZipFile(file))
@@ -128,8 +127,7 @@ class Files:
         inside = self._zips.get(zip_of(path))
         if inside is None:
             with self.root.fetched(path) as file:
-                if self.root.local is not None:
-                    check_at_rest(file)
+                self.root.check_at_rest(path)
                 yield file
             return
         with tempfile.TemporaryDirectory(prefix="landing-") as folder:

@@ -32,3 +32,11 @@ def connection_uri(name: str) -> str:
     SettingError for what libpq can't read, such as an extra that is no parameter of it.
     """
     return settings.checked_uri(Connection.get(name).get_uri(), f"the connection {name}")
+
+
+def connection_password(name: str) -> str:
+    """Return the password of an Airflow connection, wherever Airflow keeps it; for use inside tasks only.
+
+    Airflow hides it in the task's log from then on. Raises AirflowNotFoundException.
+    """
+    return Connection.get(name).password or ""

@@ -9,6 +9,7 @@ from airflow.timetables.trigger import CronTriggerTimetable
 from include import landing, settings
 from include.contracts import Contract
 from include.errors import FinalError
+from include.orchestration.defaults import connection_password
 
 
 class FilesNotLandedError(FinalError):
@@ -26,7 +27,7 @@ def find_batches(contract: Contract, source_uri: str) -> list[list[str]]:
     """Fetch what a dataset's URL has new, and return the files that wait below the landing root, in batches."""
     landing.ensure_table(contract, source_uri)
     if contract.url_setting:
-        print(landing.fetch(contract, source_uri=source_uri, report=print))
+        print(landing.fetch(contract, source_uri=source_uri, password=connection_password, report=print))
     return landing.batches(landing.pending_files(contract))
 
 
@@ -72,7 +73,8 @@ def dag_page(contract: Contract) -> str:
     """Return a landed contract in Markdown, for the page of its DAG."""
     lines = [f"### {contract.name}", contract.description, ""]
     if contract.url_setting:
-        lines.append(f"Fetched from the URL in the setting `{contract.url_setting}`, to `{contract.path}`.")
+        access = f", with {contract.token.kept_in}" if contract.token else ""
+        lines.append(f"Fetched from the URL in the setting `{contract.url_setting}`{access}, to `{contract.path}`.")
     else:
         lines.append(f"Files: `{contract.path}`, plain or packed, below the landing root.")
     lines += [

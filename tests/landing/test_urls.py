@@ -20,6 +20,7 @@ import psycopg
 import pytest
 
 from include.contracts import Contract
+from include.contracts.web import Paging
 from include.landing import fetch, land, pending_files
 from include.storage import FileError
 from tests.landing.conftest import SHOP, write_pages
@@ -89,7 +90,7 @@ class Flaky(BaseHTTPRequestHandler):
 @pytest.fixture
 def flaky(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, type[Flaky]]]:
     handler = type("Handler", (Flaky,), {"breaks": [], "errors": [], "requests": [], "content": b"x" * 3_000_000})
-    monkeypatch.setattr("include.landing.urls.time.sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     with running(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as url:
         yield url, handler
 
@@ -143,7 +144,7 @@ def test_a_download_whose_source_changes_meanwhile_begins_anew(
     def change(_: float) -> None:
         handler.etag, handler.content = '"two"', b"y" * 5000
 
-    monkeypatch.setattr("include.landing.urls.time.sleep", change)
+    monkeypatch.setattr("time.sleep", change)
     assert get(url, source_uri, tmp_path) == ("fetched", b"y" * 5000)
 
 
@@ -167,7 +168,7 @@ def test_a_server_is_asked_again_when_it_says(
     handler.errors = [429]
     handler.headers_of_errors = {"Retry-After": formatdate(time.time() + 60, usegmt=True) if form == "date" else form}
     waited: list[float] = []
-    monkeypatch.setattr("include.landing.urls.time.sleep", waited.append)
+    monkeypatch.setattr("time.sleep", waited.append)
     assert fetch(PAGES, source_uri=source_uri, root=str(tmp_path), url=url).status == "fetched"
     (seconds,) = waited
     assert 30 < seconds <= 60
@@ -272,6 +273,9 @@ def test_a_file_url_is_fetched_when_it_changes(tmp_path: Path, source_uri: str) 
     assert get(file.as_uri(), source_uri, root)[0] == "unchanged"
     file.write_bytes(b"three")
     assert get(file.as_uri(), source_uri, root) == ("fetched", b"three")
+    paged = dataclasses.replace(PAGES, paging=Paging("page", (), (), (), "page", 1, "", 0, 9))
+    with pytest.raises(FileError, match="is a file, and its contract says that a server answers in pages"):
+        get(file.as_uri(), source_uri, root, paged)
 
 
 def test_no_url_is_no_error(tmp_path: Path, source_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +286,7 @@ def test_no_url_is_no_error(tmp_path: Path, source_uri: str, monkeypatch: pytest
 def test_a_download_tells_how_far_it_is(
     tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("include.landing.urls._REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("include.landing.download._REPORT_SECONDS", 0.0)
     told: list[str] = []
     fetch(PAGES, source_uri=source_uri, root=str(tmp_path), url=flaky[0], report=told.append)
     assert told[0] == "web.pages: 0.0 of 3.0 MB (0 %)"

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from include import landing
+from include.contracts.web import Token
 from include.errors import FinalError, TransientError
 from include.landing import FileResult, FilesFailedError, FilesHeldError, FileStatus, LandResult
 from include.orchestration.landing import (
     FilesNotLandedError,
     check_all_landed,
     dag_page,
+    find_batches,
     has_news,
     land_batch,
 )
 from tests.landing.conftest import SHOP, THINGS, write_contract
+from tests.landing.web import Asked, Reply, serving
 
 LOADED = FileResult("a", FileStatus.LANDED, 3, 2, 0, 1)
 HELD = FileResult("b", FileStatus.HELD, 9, 0, 0, 9, "is held whole")
@@ -67,6 +72,23 @@ def test_files_that_were_not_landed_fail_the_run_with_their_sentences() -> None:
     with pytest.raises(FilesNotLandedError, match=r"^one\ntwo\nthree$") as caught:
         check_all_landed([["one", "two"], None, ["three"]])
     assert isinstance(caught.value, FinalError)
+
+
+def test_secret_of_a_fetch_is_the_password_of_airflows_connection(
+    tmp_path: Path, source_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        return Reply(b"id,label\n") if asked.headers.get("authorization") == "Bearer h@sh" else Reply(status=401)
+
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP", "http://me:h%40sh@shop.example")
+    monkeypatch.setattr(landing, "pending_files", lambda _: [])
+    monkeypatch.setattr(landing, "fetch", partial(landing.fetch, root=str(tmp_path)))
+    contract = dataclasses.replace(SHOP["web.pages"], token=Token(connection="shop"))
+    assert "with the password of the connection shop" in dag_page(contract)
+    with serving(answer) as web:
+        monkeypatch.setenv("PAGES_URL", web.url)
+        find_batches(contract, source_uri)
+    assert len(web.asked) == len(list(tmp_path.rglob("*.csv"))) == 1
 
 
 def test_every_contract_can_be_described_in_its_dag() -> None:

@@ -185,10 +185,12 @@ def _settings_of_the_project() -> dict[str, str]:
 
 
 def _settings_of_tasks() -> list[str]:
-    urls = [contract.url_setting for contract in read_contracts() if contract.url_setting]
+    contracts = read_contracts()
+    urls = [contract.url_setting for contract in contracts if contract.url_setting]
+    tokens = [contract.token.setting for contract in contracts if contract.token and contract.token.setting]
     transfer = ["TRANSFER_MODES", "TRANSFER_TABLES", "TRANSFER_EXCLUDE"]
     warehouse = ["WAREHOUSE_SCHEDULE", "WAREHOUSE_TIMEZONE", "WAREHOUSE_TARGET", "DBT_SCHEMA_PREFIX"]
-    return ["FIRST_RUN", "RETRY_SECONDS", *transfer, *warehouse, *urls]
+    return ["FIRST_RUN", "RETRY_SECONDS", "LANDING_PROXY", *transfer, *warehouse, *urls, *tokens]
 
 
 def _secret_keys() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import socket
@@ -13,7 +14,9 @@ import psutil
 import pytest
 
 from include import settings
+from include.contracts.web import Token
 from include.stack.local import airflow, lifecycle
+from tests.landing.conftest import SHOP
 
 MAIL = "AIRFLOW__SMTP__SMTP_HOST"
 
@@ -56,6 +59,15 @@ def test_a_started_process_has_the_variables(monkeypatch: pytest.MonkeyPatch) ->
         assert component.has_old_settings()
     finally:
         component.stop(patience=5)
+
+
+def test_settings_of_datasets_from_the_web_reach_their_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    contract = dataclasses.replace(SHOP["web.pages"], token=Token("PAGES_TOKEN"))
+    monkeypatch.setattr(airflow, "read_contracts", lambda: [contract])
+    ours = {"PAGES_URL": "https://example.com", "PAGES_TOKEN": "hush", "LANDING_PROXY": "http://proxy.example:3128"}
+    monkeypatch.setattr(settings, "_DOTENV", ours)
+    found = airflow.environment()
+    assert {name: found.get(name) for name in ours} == ours
 
 
 def test_the_users_variables_win_over_the_stacks_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,14 @@ class SftpServer:
         assert is_ready.wait(10)
 
     def stop(self) -> None:
+        async def end() -> None:
+            self.listener.close()
+            sessions = asyncio.all_tasks() - {asyncio.current_task()}
+            for session in sessions:
+                session.cancel()
+            await asyncio.gather(*sessions, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(end(), self.loop).result(10)
         self.loop.call_soon_threadsafe(self.loop.stop)
 
     def connection(self, **options: Any) -> str:

@@ -16,8 +16,9 @@ from typing import Any
 from include.contracts.model import MAX_FETCH_BYTES, ContractError
 from include.contracts.sample import Sample
 from include.readers import Line, opened
-from include.readers.packing import BEGIN_BYTES, packing_of, unpacked
-from include.readers.tables import Wanted, copy_limited, seekable, table_rows
+from include.readers.packing import BEGIN_BYTES, copy_limited, packing_of, unpacked
+from include.readers.table_lines import Wanted
+from include.readers.tables import seekable, table_rows
 from include.storage import hash_of
 
 _BLOCK_ROWS = 5000

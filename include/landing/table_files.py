@@ -10,7 +10,8 @@ from open_data_contract_standard.model import SchemaProperty
 
 from include.contracts import Contract
 from include.readers import Line, Stream
-from include.readers.tables import Wanted, seekable, table_rows
+from include.readers.table_lines import Wanted
+from include.readers.tables import seekable, table_rows
 
 
 @contextmanager

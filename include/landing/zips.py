@@ -20,8 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from include.contracts import Contract
 from include.landing.results import FileResult, FileStatus
-from include.readers.packing import SUFFIXES
-from include.readers.tables import copy_limited, too_large
+from include.readers.packing import SUFFIXES, copy_limited, too_large
 from include.storage import FileError, Root, UnusableFileError, hash_of, move_to_archive
 
 _INSIDE = re.compile(r"(?<=\.zip)!", re.IGNORECASE)

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from xml.etree import ElementTree
 
 from include.readers.excel_records import look_through_xls
-from include.readers.tables import too_large
+from include.readers.packing import too_large
 from include.storage import UnusableFileError
 
 ERROR = "holds an error: mend it"

@@ -28,7 +28,7 @@ from include.readers.csv_records import header_names
 from include.readers.excel_cells import OddCells, odd_cells
 from include.readers.excel_records import check_not_encrypted
 from include.readers.streams import Line
-from include.readers.tables import OddValueError, Wanted, check_columns, line_of
+from include.readers.table_lines import OddValueError, Wanted, check_columns, line_of
 from include.storage import UnusableFileError
 
 _DAMAGED = "is a damaged workbook, or one that can't be read here: open it in Excel, save it and send it again"

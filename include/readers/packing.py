@@ -60,6 +60,23 @@ def unpacked(stream: Any, packing: Packing) -> io.BufferedReader:
     return io.BufferedReader(raw, _CHUNK)
 
 
+def copy_limited(stream: Any, target: BinaryIO | io.RawIOBase, max_bytes: int) -> None:
+    """Copy what is unpacked to a file. Raises UnusableFileError where it is more than max_bytes."""
+    size = 0
+    while block := stream.read(_CHUNK):
+        size += len(block)
+        if size > max_bytes:
+            raise too_large(max_bytes)
+        target.write(block)
+
+
+def too_large(max_bytes: int) -> UnusableFileError:
+    """Return the error of a file that holds more than may be unpacked."""
+    return UnusableFileError(
+        f"holds more than {max_bytes} bytes unpacked: raise maxBytes in the contract if that is right"
+    )
+
+
 class _Decompressed(io.RawIOBase):
     """A decompressing stream whose errors are sentences."""
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pyarrow import types
 
 from include.readers.streams import Line
-from include.readers.tables import OddValueError, Wanted, check_columns, line_of
+from include.readers.table_lines import OddValueError, Wanted, check_columns, line_of
 from include.storage import UnusableFileError
 
 _AT_ONCE = 1000  # rows that are made Python values at once

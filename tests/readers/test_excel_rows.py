@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from include.readers import Line
 from include.readers.excel_rows import excel_rows
-from include.readers.tables import Wanted
+from include.readers.table_lines import Wanted
 from include.storage import UnusableFileError
 from tests.readers.workbooks import DATE, DURATION, FILES, TIMESTAMP, Cell, ods, sheet, xlsb, xlsx
 

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.readers.parquet_rows import logical_and_physical, parquet_rows
-from include.readers.tables import Wanted
+from include.readers.table_lines import Wanted
 from include.storage import UnusableFileError
 
 

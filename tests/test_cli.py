@@ -17,8 +17,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from include import cli, settings
 from include.cli import main, make_parser
-from include.stack.local import lifecycle
-from include.stack.local.postgres import free_port
+from include.stack.local import lifecycle, pipelines
+from include.stack.local.postgres import PostgresServer, free_port
 
 PAGE = (settings.PROJECT / "docs" / "command-line.md").read_text(encoding="utf-8")
 
@@ -142,6 +142,17 @@ def test_status_of_a_stopped_stack_names_its_parts_and_the_next_step(tmp_path: P
     assert "source and target Postgres" in done.stdout and "`make start`" in done.stdout
 
 
+def test_status_asks_the_server_that_another_stack_has_on_the_port(
+    tmp_path: Path, source_server: PostgresServer, target_server: PostgresServer
+) -> None:
+    """Docker's, say: it counts rows, or says why it can't."""
+    (tmp_path / "databases").mkdir()
+    ports = {"SOURCE_DB_PORT": str(source_server.port), "TARGET_DB_PORT": str(target_server.port)}
+    done = warehouse("status", LOCAL_ROOT=str(tmp_path), AIRFLOW_DB_PORT=str(free_port()), **ports)
+    assert re.search(r"^postgres source +stopped", done.stdout, re.M)
+    assert done.returncode == 1 and done.stderr.startswith("source_db: "), done.stdout + done.stderr
+
+
 def test_status_without_a_stack_on_this_machine_shows_the_databases_alone(
     tmp_path: Path, source_uri: str, target_uri: str
 ) -> None:
@@ -172,11 +183,13 @@ def test_interrupted_command_says_so_and_exits_with_130(
     assert capsys.readouterr().err == "interrupted\n"
 
 
+@pytest.mark.parametrize("verb", ["run", "start", "stop", "databases", "clean"])
 def test_interrupted_start_says_that_the_stack_stays_as_it_is(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(lifecycle, "start", interrupt)
-    assert main(["stack", "start"]) == 130
+    work = {"run": (pipelines, "run"), "databases": (lifecycle, "start_databases_alone")}
+    monkeypatch.setattr(*work.get(verb, (lifecycle, verb)), interrupt)
+    assert main(["stack", verb]) == 130
     assert "the stack stays as it is" in capsys.readouterr().err
 
 
@@ -205,6 +218,18 @@ def test_manifest_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     done = warehouse("build", "--parse", DBT_MANIFEST=str(tmp_path / "file" / "below" / "manifest.json"))
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.startswith(str(tmp_path / "file")) and "DBT_MANIFEST=<file>" in done.stderr
+
+
+def test_no_url_of_a_request_is_logged(tmp_path: Path) -> None:
+    """It may hold a key."""
+    code = (
+        "import httpx, sys; from include.cli import main; main(['stack', 'keys', '--folder', sys.argv[1]]);"
+        "httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200))).get('http://a/?key=SECRET')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "keys")], cwd=settings.PROJECT, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "SECRET" not in done.stdout + done.stderr, done.stderr
 
 
 def test_a_command_imports_no_stage_but_its_own() -> None:

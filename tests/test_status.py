@@ -42,10 +42,13 @@ def test_marts_that_a_model_builds_are_counted_and_others_named(
     execute(target_uri, "create schema marts", "create table marts.old as select 1")
     execute(target_uri, 'create table marts."Odd name" as select generate_series(1, 3)')
     (dbt / "models" / "marts" / "Odd name.sql").write_text("select 1")
+    execute(target_uri, "create table marts.rates as select 1")
+    (dbt / "seeds").mkdir()
+    (dbt / "seeds" / "rates.csv").write_text("rate\n1\n")
     (dbt / "target" / "compiled").mkdir(parents=True)
     (dbt / "target" / "compiled" / "old.sql").write_text("select 1")
     *_, marts = summaries(source_uri, target_uri)
-    assert (marts.title, marts.rows) == ("marts", [{"mart": "Odd name", "rows": 3}])
+    assert (marts.title, marts.rows) == ("marts", [{"mart": "Odd name", "rows": 3}, {"mart": "rates", "rows": 1}])
     assert str(marts).endswith("built by no model any more, and still in target_db: marts.old")
     model = '{{"resource_type": "model", "schema": "{}", "alias": "{}"}}'.format
     settings.DBT_MANIFEST.parent.mkdir()
@@ -105,6 +108,16 @@ def test_datasets_without_a_contract_are_named_and_not_counted(source_uri: str, 
     assert landed.rows == [] and str(landed) == "landed: nothing yet\nlanded by no contract any more: shop.old"
     counted = ledger.summary(source_uri, ["shop.old"])
     assert counted.rows and not counted.note
+
+
+def test_table_that_its_application_writes_by_now_is_not_counted_as_landed(source_uri: str, target_uri: str) -> None:
+    (settings.CONTRACTS / "app").mkdir(parents=True)
+    shutil.copy(CONTRACTS / "app" / "account.yaml", settings.CONTRACTS / "app")
+    with psycopg.connect(source_uri, autocommit=True) as connection:
+        ledger.create_tables(connection)
+        connection.execute("insert into landing.files values ('app.account', 'a.json', 'f00', 'landed')")
+    landed, *_ = summaries(source_uri, target_uri)
+    assert landed.rows == [] and landed.note == "landed by no contract any more: app.account"
 
 
 def test_status_needs_no_right_to_write(source_uri: str, target_uri: str) -> None:

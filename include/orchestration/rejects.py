@@ -13,7 +13,7 @@ DOC = """
 Started by hand, after a contract or a rejected row was mended (`warehouse rejects mend`). It judges the rows in
 `landing.rejects` again and loads those that are valid now, each as new as its file. The DAG `warehouse` runs after it.
 
-It takes `datasets` (`retail` or `retail.customers`; all where none is named), `path` and `code`, as
+It takes `datasets` (a source or `source.dataset`; all where none is named), `path` and `code`, as
 `warehouse rejects replay` does.
 """
 

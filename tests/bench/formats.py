@@ -34,13 +34,13 @@ from tests.readers.workbooks import TIMESTAMP, cell, xlsx
 CONTRACT = """
     apiVersion: v3.2.0
     kind: DataContract
-    id: shop.sales
+    id: shop.trades
     version: 1.0.0
     status: active
     servers: [SERVER]
     schema:
-      - name: sales
-        physicalName: sales
+      - name: trades
+        physicalName: trades
         logicalType: object
         properties:
           - {name: id, logicalType: integer, physicalType: bigint, primaryKey: true, required: true, description: x}
@@ -150,15 +150,15 @@ CODE = {
         pipeline = dlt.pipeline("bench", pipelines_dir={home!r}, dataset_name="with_dlt",
                                 destination=dlt.destinations.postgres({uri!r}))
         found = filesystem(bucket_url="file://{folder}", file_glob="*") | {how}()
-        pipeline.run(found.with_name("sales"))
+        pipeline.run(found.with_name("trades"))
     """,
 }
 
 
 def contract_of(folder: Path, format_: str) -> Contract:
-    file = folder / "contracts" / "shop" / "sales.yaml"
+    file = folder / "contracts" / "shop" / "trades.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
-    server = f'{{server: landing, type: custom, path: "sales", {SERVERS[format_]}}}'
+    server = f'{{server: landing, type: custom, path: "trades", {SERVERS[format_]}}}'
     file.write_text(dedent(CONTRACT).replace("SERVER", server))
     return read_contract(file)
 
@@ -167,14 +167,14 @@ def run(verb: str, folder: Path, format_: str, uri: str) -> None:
     """Do one thing that is measured, in a process of its own."""
     contract = contract_of(folder, format_)
     if verb == "write":
-        WRITERS[format_](folder / "sales", int(uri))
+        WRITERS[format_](folder / "trades", int(uri))
         with (folder / "clean").open("w", encoding="utf-8") as clean_rows:
             clean_rows.writelines(",".join(row) + "\n" for row in texts(int(uri)))
         return
     if verb == "judge":
-        result = judge(contract, ["sales"], root=str(folder))
+        result = judge(contract, ["trades"], root=str(folder))
     elif verb == "land":
-        result = land(contract, ["sales"], source_uri=uri, root=str(folder), archive=str(folder / "archive"))
+        result = land(contract, ["trades"], source_uri=uri, root=str(folder), archive=str(folder / "archive"))
     else:
         with psycopg.connect(uri) as connection, (folder / "clean").open("rb") as clean:
             columns = ", ".join(f"{column.name} {column.type}" for column in contract.columns)
@@ -203,16 +203,16 @@ def measure(server: PostgresServer, folder: Path, format_: str, count: int, othe
     home.mkdir()
     me = [sys.executable, "-m", "tests.bench.formats", "--run"]
     subprocess.run([*me, "write", str(home), format_, str(count)], check=True)
-    size = (home / "sales").stat().st_size / 1e6
+    size = (home / "trades").stat().st_size / 1e6
     print(f"{format_}: {count:,} rows, {size:.0f} MB", flush=True)
     copy = measured("  COPY, clean rows", [*me, "copy", str(home), format_, reset(server)])
     measured("  judge", [*me, "judge", str(home), format_, "none"])
     alone = home / "alone"
     alone.mkdir()
-    shutil.copy(home / "sales", alone / "sales")
+    shutil.copy(home / "trades", alone / "trades")
     for name in others:
         if format_ in REFERENCES[name]:
-            values: dict[str, Any] = {"file": str(home / "sales"), "folder": str(alone), "home": str(home / "dlt")}
+            values: dict[str, Any] = {"file": str(home / "trades"), "folder": str(alone), "home": str(home / "dlt")}
             values |= {"uri": reset(server) if name == "dlt" else "", "how": REFERENCES[name][format_].format(**values)}
             measured(f"  {name}", [python, "-c", dedent(CODE[name]).format(**values)])
     landed = measured("  land", [*me, "land", str(home), format_, reset(server)])

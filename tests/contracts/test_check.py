@@ -6,13 +6,20 @@ import re
 import textwrap
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from include import settings
+from include.cli import main
 from include.contracts import ContractError, read_contract
 from include.contracts.check import check_contracts
 from include.contracts.dbt_sources import write
 from include.landing import check_contracts as landing_check
-from tests.landing.conftest import SHOP, THINGS
+from tests.landing.conftest import SHOP, THINGS, write_contract
+
+SCHEDULED = THINGS.replace(
+    "    schema:", '    slaProperties: [{property: frequency, value: 1, schedule: "0 * * * *"}]\n    schema:'
+)
 
 
 def test_the_contracts_of_this_project_are_in_order() -> None:
@@ -69,18 +76,35 @@ def test_the_contracts_of_this_project_are_in_order() -> None:
     ],
 )
 def test_check_says_what_is_wrong_with_a_contract(tmp_path: Path, old: str, new: str, sentence: str) -> None:
-    scheduled = THINGS.replace(
-        "    schema:", '    slaProperties: [{property: frequency, value: 1, schedule: "0 * * * *"}]\n    schema:'
-    )
     good = tmp_path / "contracts/toys/things.yaml"
     good.parent.mkdir(parents=True)
-    text = textwrap.dedent(scheduled).replace("FORMAT", "csv")
+    text = textwrap.dedent(SCHEDULED).replace("FORMAT", "csv")
     good.write_text(text)
     write(tmp_path / "contracts", tmp_path)
     assert check_contracts([landing_check], tmp_path / "contracts", tmp_path) == []
     assert old in text
     good.write_text(text.replace(old, new))
     assert re.search(sentence, "\n".join(check_contracts([landing_check], tmp_path / "contracts", tmp_path)))
+
+
+def test_command_carries_out_the_checks_of_landing_and_asks_the_source(
+    tmp_path: Path, source_uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contract = write_contract(tmp_path, SCHEDULED)
+    monkeypatch.setattr(settings, "CONTRACTS", tmp_path / "contracts")
+    monkeypatch.setattr(settings, "DBT_PROJECT", tmp_path / "dbt")
+    monkeypatch.setenv("AIRFLOW_CONN_SOURCE_DB", source_uri)
+    write(tmp_path / "contracts", tmp_path / "dbt")
+    assert main(["contract", "check"]) == 0
+    with psycopg.connect(source_uri) as connection:
+        connection.execute("create schema toys")
+        connection.execute("create table toys.things (id text)")
+    assert main(["contract", "check"]) == 1
+    assert "toys.things" in capsys.readouterr().err
+    assert main(["contract", "check", "--no-database"]) == 0
+    contract.file.write_text(contract.file.read_text().replace("physicalType: text", "physicalType: money"))
+    assert main(["contract", "check", "--no-database"]) == 1
+    assert "physicalType 'money' is none that landing writes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"- a list", b"\xff\xfe", b"1: a number as a key", b"", b"id: [1]"])

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from include import settings
 from include.cli import main
 from include.contracts import ContractError, read_contract
 from include.contracts.check import check_file
@@ -357,3 +358,24 @@ def test_keys_within_a_value_stay_as_they_are(tmp_path: Path) -> None:
     items = properties(document)["l"]["items"]["properties"]
     assert [each["name"] for each in items] == ["ignoreFields", "xmin", "o"]
     assert not any("physicalName" in each for each in [*items, *items[2]["properties"]])
+
+
+def test_options_of_the_command_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(settings, "CONTRACTS", tmp_path / "contracts")
+    sample = tmp_path / "sample.csv"
+    sample.write_bytes("id;prix €\n1;2\n2;é\n3;4\n".encode("Windows-1252"))
+    options = ["--schedule", "5 4 * * *", "--encoding", "Windows-1252", "--delimiter", ";", "--rows", "1"]
+    assert main(["contract", "new", "web.prices", str(sample), *options]) == 0
+    out, err = capsys.readouterr()
+    file = tmp_path / "contracts" / "web" / "prices.yaml"
+    document = yaml.safe_load(file.read_text())
+    assert (document["servers"][0]["encoding"], document["servers"][0]["delimiter"]) == ("Windows-1252", ";")
+    assert document["slaProperties"][0]["schedule"] == "5 4 * * *"
+    assert properties(document)["prix €"]["logicalType"] == "integer", "the second row was not read"
+    assert out.startswith(f"{file}: read it, replace each TODO") and "warehouse contract check" in out and err
+    for rows in ("0", "-1", "many"):
+        with pytest.raises(SystemExit):
+            main(["contract", "new", "web.others", str(sample), f"--rows={rows}"])
+        assert f"{rows!r} is no number from 1 up" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from include.contracts import read_contracts
 from include.contracts.table_check import check_tables
 from include.landing import check_contracts as landing_check
 from tests.contracts.conftest import Application
+from tests.landing.conftest import SHOP
 
 
 def drafted(application: Application) -> None:
@@ -28,6 +29,7 @@ def test_drafts_are_in_order_when_their_todos_are_filled_in(application: Applica
         ("physicalType: character(2)", "physicalType: char(2)", None),
         ("physicalType: timestamp(3) with time zone", "physicalType: timestamptz(3)", None),
         ("physicalType: app.state\n", "physicalType: state\n", None),
+        ("    enum:\n    - value: air\n    - value: sea\n", "", None),  # a contract need not list the labels
         (
             "physicalType: app.state\n",
             "physicalType: text\n",
@@ -100,6 +102,8 @@ def test_two_contracts_of_one_table_are_told(application: Application) -> None:
 def test_landing_does_not_judge_what_is_not_landed(application: Application) -> None:
     drafted(application)
     assert landing_check(read_contracts(application.contracts), application.reader_uri) == []
+    landed = [contract for contract in SHOP.values() if contract.is_landed]
+    assert check_tables(landed, application.reader_uri) == [], "nor the other way round"
 
 
 def test_check_without_a_database_compares_no_tables(application: Application, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 import yaml
 
+from include import settings
 from include.contracts import read_contract, read_contracts, source_tables, table_draft
 from include.contracts.catalog import list_tables, reading
 from include.contracts.check import check_file
@@ -75,6 +76,53 @@ def test_table_of_an_extension_is_nobodys_dataset(application: Application) -> N
     assert sorted(application.texts()) == ["app/events.yaml", "app/orders.yaml", "app/secret.yaml"]
     _, said = application.warehouse("contract", "new", "--table", "app.of_extension", code=1)
     assert said.startswith("no table of source_db is meant by --table app.of_extension")
+
+
+ODDITIES = """
+create table app.parent (id int, gone int, line int, note text, size app.state,
+    primary key (line, id) include (note));
+alter table app.parent drop column gone;
+alter type app.state add value 'before all' before 'open';
+create table app.child (own int) inherits (app.parent);
+create table app.unchecked (id int primary key, late int, early int not null);
+alter table app.unchecked add constraint late not null late not valid;
+create schema landing create table landing.rejects (id int) create table landing.more (id int);
+create schema transfer create table transfer.snapshots (id int);
+"""
+
+
+def test_what_is_rare_in_a_catalog_is_told_as_it_is(application: Application) -> None:
+    application.execute(ODDITIES)
+    application.warehouse("contract", "new", "--table", "*.*")
+    drafted = {contract.name: contract for contract in read_contracts(application.contracts)}
+    assert not {contract.schema for contract in drafted.values()} & {"landing", "transfer"}, "tables of this project"
+    parent = drafted["app.parent"]
+    assert [column.name for column in parent.columns] == ["id", "line", "note", "size"], "one was dropped"
+    assert parent.key == ("line", "id"), "what an index includes is no key"
+    assert {column.name for column in parent.columns if column.required} == {"id", "line"}
+    labels = properties(application, "app/parent.yaml")["size"]["enum"]
+    assert [each["value"] for each in labels] == ["before all", "open", "TODO", "it's paid"], "in the order of the type"
+    assert [column.name for column in drafted["app.child"].columns][-1] == "own", "an heir is no partition"
+    unchecked = {column.name: column.required for column in drafted["app.unchecked"].columns}
+    assert unchecked == {"id": True, "late": False, "early": True}, "rows from before the constraint may break it"
+
+
+def test_contract_of_the_demo_counts_where_the_demo_is_switched_off(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    application.warehouse("contract", "new", "--table", "app.orders")
+    file = application.contracts / "app/orders.yaml"
+    file.write_text(file.read_text().replace("tags:\n", "tags:\n- demo\n"))
+    monkeypatch.setattr(settings, "WITH_DEMO", False)
+    assert read_contracts(application.contracts) == []
+    out, _ = application.warehouse("contract", "new", "--table", "app.orders")
+    assert "app/orders.yaml describes app.orders already, and is left alone" in out
+
+
+def test_sentence_names_twenty_tables_and_counts_the_others(application: Application) -> None:
+    application.execute("".join(f"create table app.t{number:02} (id int);" for number in range(20)))
+    _, err = application.warehouse("contract", "new", "--table", "nope.*", code=1)
+    assert err.rstrip().endswith("app.t12 and 7 more") and "app.t13" not in err
 
 
 def test_names_of_a_database_without_an_encoding_are_text(source_server: PostgresServer) -> None:
@@ -202,6 +250,7 @@ def test_view_is_drafted_only_when_it_is_named_exactly(application: Application)
     assert "app.open_orders is a view: it has no key" in err and "transfer --views" in err
     for contract in read_contracts(application.contracts):
         assert contract.key == () and contract.name in ("app.open_orders", "app.totals")
+    assert all("physicalType: view\n" in text for text in application.texts().values())
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,18 @@ def test_every_dag_is_documented_owned_and_safe_to_repeat(dagbag: DagBag) -> Non
                 assert task.retries >= 1, f"{dag.dag_id}.{task.task_id}"
 
 
+def test_a_failed_table_or_batch_does_not_stop_what_must_follow(dagbag: DagBag) -> None:
+    """The snapshot would be held open, or files that were left would not be told."""
+    tasks = dagbag.dags["warehouse"].task_dict
+    assert tasks["transferred"].trigger_rule == "none_skipped"
+    assert tasks["transferred"].upstream_task_ids == {"transfer_table"}
+    assert tasks["transfer_table"].pool == "transfer", "the setting of the pool would do nothing"
+    for contract in LANDED:
+        tasks = dagbag.dags[contract.pipeline].task_dict
+        assert tasks["report_held_files"].trigger_rule == "none_failed_min_one_success"
+        assert tasks["land"].max_active_tis_per_dagrun == 1, "of two versions, that of the later file is the newer"
+
+
 def test_landing_belongs_to_the_team_of_the_contract(dagbag: DagBag) -> None:
     for contract in LANDED:
         dag = dagbag.dags[contract.pipeline]

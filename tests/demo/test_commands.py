@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -66,7 +69,11 @@ MAY_NAME_THEM = (
 
 def test_list_is_complete(copy: Path) -> None:
     """Nothing that is left after the removal names a dataset, a model or a module of the demo."""
+    made = copy / "dbt" / "target" / "compiled"
+    made.mkdir(parents=True)
     remove(plan_removal(copy), copy)
+    assert not made.parent.exists(), "dbt would go on with the demo's models"
+    assert not (copy / "dbt/models/staging").exists(), "a folder that is empty now"
     left = [name for name in project_files() if (copy / name).is_file() and not name.startswith(MAY_NAME_THEM)]
     offenders = {}
     for name in left:
@@ -122,6 +129,10 @@ def test_tables_of_the_demo_go_and_others_stay(source_uri: str, target_uri: str)
         target.execute("create table raw_retail.customers (id int)")
         target.execute("create table marts.sales_daily (id int)")
         target.execute("create table marts.mine (id int)")
+        target.execute("create schema staging")
+        target.execute("create table public.kept (id int)")
+        target.execute("create view staging.stg_retail__customers as select * from public.kept")
+        target.execute("create view staging.mine as select * from public.kept")
     models = demo_models()
     assert "sales_daily" in models["marts"] and "stg_retail__customers" in models["staging"]
     for _ in range(2):  # the second time there is nothing left
@@ -134,7 +145,8 @@ def test_tables_of_the_demo_go_and_others_stay(source_uri: str, target_uri: str)
         own = [("app.mine",), *((f"landing.{table}",) for table in sorted(ledger.TABLES))]
         assert source.execute(query).fetchall() == own
         audit = [("transfer.runs",), ("transfer.snapshots",), ("transfer.tables",)]
-        assert target.execute(query).fetchall() == [("marts.mine",), *audit]
+        assert target.execute(query).fetchall() == [("marts.mine",), ("public.kept",), *audit]
+        assert target.execute("select viewname from pg_views where schemaname = 'staging'").fetchall() == [("mine",)]
         assert source.execute("select dataset from landing.files").fetchall() == [("app.mine",)]
         assert target.execute("select target from transfer.tables").fetchall() == [("raw_app.mine",)]
 
@@ -192,3 +204,120 @@ def test_removal_drops_nothing_in_a_source_of_somebody_else(copy: Path, source_u
     for uri, table in tables.items():
         with psycopg.connect(uri) as connection:
             assert connection.execute("select to_regclass(%s) is not null", [table]).fetchone() == (True,)
+
+
+@pytest.fixture
+def little(
+    tmp_path: Path, source_uri: str, target_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], tuple[bool, bool]]:
+    """A project that has one folder of the demo; says whether that and a table of the demo are there."""
+    place = tmp_path / "tests/demo"
+    place.mkdir(parents=True)
+    monkeypatch.setattr(settings, "PROJECT", tmp_path)
+    monkeypatch.setattr(settings, "WITH_DEMO", True)
+    monkeypatch.setenv("AIRFLOW_CONN_SOURCE_DB", source_uri)
+    monkeypatch.setenv("AIRFLOW_CONN_TARGET_DB", target_uri)
+    (tmp_path / "dbt/models").mkdir(parents=True)
+    with psycopg.connect(source_uri) as connection:
+        connection.execute("create schema sales")
+        connection.execute("create table sales.sale (id int)")
+
+    def left() -> tuple[bool, bool]:
+        with psycopg.connect(source_uri) as connection:
+            found = connection.execute("select to_regclass('sales.sale') is not null").fetchone()
+        return place.exists(), found == (True,)
+
+    return left
+
+
+@pytest.mark.parametrize(
+    ("options", "answers", "code", "left"),
+    [
+        ([], ["n"], 1, (True, True)),
+        ([], [""], 1, (True, True)),
+        ([], ["y", "n"], 0, (False, True)),
+        ([], ["YES", ""], 0, (False, True)),
+        ([], ["y", " Yes "], 0, (False, False)),
+        (["--keep-tables"], ["y"], 0, (False, True)),
+        (["--yes", "--keep-tables"], [], 0, (False, True)),
+        (["--yes"], [], 0, (False, False)),
+        (["--plan", "--yes"], [], 0, (True, True)),
+    ],
+    ids=str,
+)
+def test_nothing_goes_but_what_was_agreed_to(
+    little: Callable[[], tuple[bool, bool]],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    answers: list[str],
+    code: int,
+    left: tuple[bool, bool],
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{answer}\n" for answer in answers)))
+    assert main(["demo", "remove", *options]) == code
+    assert little() == left
+
+
+def test_nobody_who_answers_is_no_agreement(
+    little: Callable[[], tuple[bool, bool]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert main(["demo", "remove"]) == 1
+    assert "say --yes, or --plan" in capsys.readouterr().err and little() == (True, True)
+
+
+def test_no_table_is_dropped_where_the_files_cannot_be_edited(
+    little: Callable[[], tuple[bool, bool]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (settings.PROJECT / "README.md").write_text(f"# {BEGIN}\n")
+    assert main(["demo", "remove", "--yes"]) == 1
+    assert "README.md" in capsys.readouterr().err and little() == (True, True)
+
+
+def test_demo_goes_also_where_its_databases_do_not_run(
+    little: Callable[[], tuple[bool, bool]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SOURCE_DB", "postgresql://me:secret@127.0.0.1:1/shop")
+    assert main(["demo", "remove", "--yes"]) == 0
+    assert capsys.readouterr().err.startswith("the demo's tables stay: source_db: can't connect")
+    assert little() == (False, True)
+
+
+def test_options_decide_how_much_is_made_up(
+    tmp_path: Path, source_uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def made(*words: str) -> tuple[dict[str, dict[str, int]], dict[str, bytes]]:
+        root = tmp_path / str(len(list(tmp_path.iterdir())))
+        assert main(["demo", words[0], *(["--root"] if words[0] == "files" else []), str(root), *words[1:]]) == 0
+        files = [root] if root.is_file() else [path for path in root.rglob("*") if path.is_file()]
+        return json.loads(capsys.readouterr().out), {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+    one = made("files", "--days=1", "--until=2026-03-04")
+    assert made("files", "--days=1", "--until=2026-03-04", "--seed=1") == one
+    assert made("files", "--days=1", "--until=2026-03-04", "--seed=2")[1] != one[1]
+    assert len(made("files", "--days=2", "--until=2026-03-04")[1]) > len(one[1])
+    assert any("date=2026-03-03" in name for name in one[1])
+    assert not any("2026-03" in name for name in made("files", "--days=1", "--until=2026-04-04")[1])
+    few, more = (made("schools", "--districts=3", f"--weeks={weeks}")[1]["."] for weeks in (2, 4))
+    assert few.count(b"\n") < more.count(b"\n") < made("schools", "--districts=9", "--weeks=4")[1]["."].count(b"\n")
+
+    monkeypatch.setattr(settings, "WITH_DEMO", True)
+    monkeypatch.setenv("AIRFLOW_CONN_SOURCE_DB", source_uri)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    counts = []
+    for words in (["tables", "--rows=7"], ["change", "--rows=2"], ["change", "--rows=5", "--rounds=3"]):
+        assert main(["demo", *words]) == 0
+        with psycopg.connect(source_uri) as connection:
+            counts += connection.execute("select max(id) from billing.account").fetchone() or ()
+    assert (counts[0], counts[1] - counts[0], counts[2] - counts[1]) == (7, 2, 15)
+    assert main(["demo", "tables", "--rows=9"]) == 0 and "left alone" in capsys.readouterr().out
+    pauses: list[float] = []
+
+    def interrupt_the_third(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt_the_third)
+    assert main(["demo", "change", "--rows=1", "--rounds=0", "--pause=0.25"]) == 130
+    assert pauses == [0.25, 0.25, 0.25], "no number of rounds ends it"

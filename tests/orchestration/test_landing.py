@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import os
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
+from airflow.timetables.trigger import CronTriggerTimetable
 
-from include import landing
+from include import landing, settings
 from include.contracts.web import Token
 from include.errors import FinalError, TransientError
 from include.landing import FileResult, FilesFailedError, FilesHeldError, FileStatus, LandResult
@@ -19,8 +25,9 @@ from include.orchestration.landing import (
     find_batches,
     has_news,
     land_batch,
+    landing_schedule,
 )
-from tests.landing.conftest import SHOP, THINGS, write_contract
+from tests.landing.conftest import SHOP, THINGS, write_contract, write_pages
 from tests.landing.web import Asked, Reply, serving
 
 LOADED = FileResult("a", FileStatus.LANDED, 3, 2, 0, 1)
@@ -97,3 +104,55 @@ def test_every_contract_can_be_described_in_its_dag() -> None:
     assert "lines_add_up" in text
     assert "PAGES_URL" in dag_page(SHOP["web.pages"])
     assert SHOP["shop.people"].pipeline == "land_shop_people"
+
+
+def test_landing_runs_by_its_schedule_in_utc_and_at_once_only_where_that_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert landing_schedule(None) is None, "when somebody starts it"
+    for at_once in (False, True):
+        monkeypatch.setattr(settings, "RUN_AT_FIRST_START", at_once)
+        found = landing_schedule("5 4 * * *")
+        assert (
+            found
+            and found.serialize()
+            == CronTriggerTimetable("5 4 * * *", timezone="UTC", run_immediately=at_once).serialize()
+        )
+
+
+def test_files_of_a_url_are_fetched_before_those_that_wait_are_listed(tmp_path: Path, source_uri: str) -> None:
+    write_pages(tmp_path / "pages.csv", rows=3)
+    code = (
+        "import sys; from pathlib import Path; from include.contracts import read_contract;"
+        "from include.orchestration.landing import find_batches;"
+        "print(find_batches(read_contract(Path(sys.argv[1])), sys.argv[2]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(SHOP["web.pages"].file), source_uri],
+        cwd=settings.PROJECT,
+        env={**os.environ, "LANDING_ROOT": str(tmp_path / "in"), "PAGES_URL": (tmp_path / "pages.csv").as_uri()},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (batch,) = ast.literal_eval(done.stdout.splitlines()[-1])
+    assert [Path(file).name for file in batch] == [Path(SHOP["web.pages"].path or "").name]
+    with psycopg.connect(source_uri) as connection:
+        assert connection.execute("select to_regclass('web.pages') is not null").fetchone() == (True,)
+
+
+def test_table_is_there_before_the_first_file_lands(source_uri: str) -> None:
+    """So that the warehouse can move it, and models can read it."""
+    contract = SHOP["shop.people"]
+    assert find_batches(contract, source_uri) == []
+    with psycopg.connect(source_uri) as connection:
+        assert connection.execute("select count(*) from shop.people").fetchone() == (0,)
+
+
+def test_page_of_a_dag_says_what_is_personal_and_when_a_file_is_held() -> None:
+    text = dag_page(SHOP["shop.people"])
+    personal = [column for column in SHOP["shop.people"].columns if column.personal]
+    assert personal and text.count("Personal (") == len(personal)
+    for column in personal:
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| {column.name} |")]
+        assert f"Personal ({column.personal})." in line

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import psycopg
 import pytest
 from airflow.sdk import AssetAny
+from airflow.serialization.definitions.assets import SerializedAssetAny
 from airflow.timetables.assets import AssetOrTimeSchedule
 
-from include import settings
+from include import settings, transfer
 from include.cli import main
 from include.contracts import read_contracts, source_tables
 from include.errors import FinalError, SettingError
@@ -71,6 +75,20 @@ def test_plan_moves_the_tables_asked_for_to_the_raw_schemas(
     assert full["forced"]
 
 
+def test_plan_follows_the_modes_of_the_setting(
+    source_uri: str, target_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(source_uri) as connection:
+        connection.execute("create schema toys")
+        for name in ("things", "others"):
+            connection.execute(f"create table toys.{name} (id int primary key)".encode())
+    for plan in transfer.plan(source_uri, target_uri, schema_prefix=settings.RAW_PREFIX):
+        transfer.transfer_table(source_uri, target_uri, plan, run_id="one")
+    monkeypatch.setattr(settings, "TRANSFER_MODES", "toys.things=full")
+    plans = plan_tables(source_uri, target_uri, ["*"], full=False)
+    assert {plan["source"]: plan["mode"] for plan in plans} == {"toys.others": "key", "toys.things": "full"}
+
+
 def test_patterns_that_match_no_table_are_an_error_with_the_patterns(source_uri: str, target_uri: str) -> None:
     with pytest.raises(NothingToMoveError, match=r"no table of source_db matches toys\.\*, nope\.\*") as caught:
         plan_tables(source_uri, target_uri, ["toys.*", "nope.*"], full=False)
@@ -123,13 +141,38 @@ def test_nothing_is_written_to_a_source_in_which_nothing_lands(source_uri: str) 
 
 def test_warehouse_runs_on_landings_on_a_schedule_or_on_both(monkeypatch: pytest.MonkeyPatch) -> None:
     asset = landed_asset(SHOP["shop.people"])
-    assert isinstance(warehouse_schedule([asset], ""), AssetAny)
-    both = warehouse_schedule([asset], "0 6 * * *")
-    assert isinstance(both, AssetOrTimeSchedule)
+    another = landed_asset(SHOP["shop.orders"])
+    landings = warehouse_schedule([asset, another], "")
+    assert isinstance(landings, AssetAny) and list(landings.objects) == [asset, another]
+    both = warehouse_schedule([asset, another], "0 6 * * *")
+    assert isinstance(both, AssetOrTimeSchedule) and "0 6 * * *" in str(both.timetable.serialize())
+    either = both.asset_condition
+    assert isinstance(either, SerializedAssetAny)
+    assert [each.name for each in either.objects] == [asset.name, another.name]  # type: ignore[attr-defined]
     monkeypatch.setattr(settings, "WAREHOUSE_TIMEZONE", "Europe/Brussels")
     alone = warehouse_schedule([], "0 6 * * 1-5")
     assert (alone._expression, str(alone._timezone)) == ("0 6 * * 1-5", "Europe/Brussels")
     assert warehouse_schedule([], "")._expression == "0 3 * * *", "daily, or tables of applications would never travel"
+
+
+def test_settings_of_schedules_and_retries_count() -> None:
+    code = (
+        "from include.orchestration import defaults, landing, warehouse\n"
+        "print(*warehouse.warehouse_schedule([]).serialize().values())\n"
+        "print(landing.landing_schedule('5 4 * * *').serialize()['run_immediately'])\n"
+        "print(defaults.DEFAULT_ARGS['retry_delay'].total_seconds())\n"
+    )
+    own = {"WAREHOUSE_SCHEDULE": "0 6 * * 1-5", "WAREHOUSE_TIMEZONE": "Europe/Brussels", "RETRY_SECONDS": "7"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=settings.PROJECT,
+        env={**os.environ, **own, "FIRST_RUN": "immediately"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    schedule, at_once, delay = done.stdout.splitlines()[-3:]
+    assert schedule.startswith("0 6 * * 1-5 Europe/Brussels") and (at_once, delay) == ("True", "7.0")
 
 
 @pytest.mark.parametrize(("cron", "zone"), [("61 * * * *", "UTC"), ("never", "UTC"), ("0 6 * * *", "Mars/Olympus")])

@@ -29,6 +29,17 @@ def test_passwords_are_made_once_for_each_user_and_are_their_owners_alone(
     assert json.loads(file.read_text()) == {**both, **new}, "a user who comes back has the old password"
 
 
+@pytest.mark.parametrize("empty", ['""', "null"])
+def test_empty_password_is_none_and_a_new_one_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty: str
+) -> None:
+    file = tmp_path / "ui_passwords.json"
+    file.write_text(f'{{"ann": {empty}}}')
+    monkeypatch.setattr(settings, "UI_USERS", ["ann:admin"])
+    made = ensure_passwords(file)
+    assert len(made["ann"]) >= 16 and json.loads(file.read_text()) == made
+
+
 @pytest.mark.parametrize("text", ["[1]", "{", '"x"'])
 def test_spoilt_file_of_passwords_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "passwords.json").write_text(text)

@@ -24,7 +24,7 @@ def mode(path: Path) -> int:
 
 
 def test_file_is_its_owners_alone_whatever_lay_there(tmp_path: Path) -> None:
-    path = tmp_path / "new folder" / "key"
+    path = tmp_path / "new folder" / "keys" / "key"
     write_private(path, "first")
     assert (path.read_text(), mode(path)) == ("first", 0o600)
     path.chmod(0o644)

@@ -21,12 +21,16 @@ from include.stack.local.postgres import PostgresServer, free_port
 from tests.conftest import FAST
 
 DAY = 24 * 60 * 60
+LOG_FOLDERS = (
+    "AIRFLOW__LOGGING__BASE_LOG_FOLDER",
+    "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY",
+)
 HISTORY = """
 insert into dag_run (dag_id, run_id, run_type, run_after, start_date, state)
 select dag, run_type || age, run_type, now() - age * interval '1 day', now() - age * interval '1 day', 'success'
 from (values ('warehouse', 'manual', 200), ('warehouse', 'manual', 100), ('warehouse', 'manual', 50),
              ('yearly', 'scheduled', 300), ('yearly', 'scheduled', 150)) runs (dag, run_type, age);
-insert into log (event, dttm) values ('old', now() - interval '91 days'), ('new', now() - interval '89 days');
+insert into log (event, dttm) values ('old', now() - interval '121 days'), ('new', now() - interval '119 days');
 """
 
 
@@ -73,11 +77,11 @@ def test_history_older_than_the_days_goes_and_the_last_scheduled_run_of_a_dag_st
 ) -> None:
     for name, value in {**variables(server), "AIRFLOW_HOME": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
-    old = write(tmp_path / "logs/dag_id=warehouse/run_id=manual200/attempt=1.log", 91)
-    new = write(tmp_path / "logs/dag_id=warehouse/run_id=manual50/attempt=1.log", 89)
-    assert main(["stack", "prune", "--environment", "--days", "90"]) == 0
+    old = write(tmp_path / "logs/dag_id=warehouse/run_id=manual200/attempt=1.log", 121)
+    new = write(tmp_path / "logs/dag_id=warehouse/run_id=manual50/attempt=1.log", 119)
+    assert main(["stack", "prune", "--environment", "--days", "120"]) == 0
     runs = database.execute("select run_id from dag_run order by run_id").fetchall()
-    assert runs == [("manual50",), ("scheduled150",)]
+    assert runs == [("manual100",), ("manual50",), ("scheduled150",)]
     assert database.execute("select event from log where event in ('old', 'new')").fetchall() == [("new",)]
     assert database.execute("select count(*) from pg_tables where tablename like '\\_airflow\\_del%'").fetchone() == (
         0,
@@ -105,11 +109,13 @@ def test_stack_without_docker_is_pruned_with_its_own_settings_and_logs(
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql+psycopg2://somebody:else@127.0.0.1:1/airflow")
     old = [write(tmp_path / folder / "a/b.log", 40) for folder in ("tasks", "dag_files")]
     large, small = write(tmp_path / "scheduler.log", 0, pruning.LARGEST_LOG + 1), write(tmp_path / "migrate.log", 400)
-    pruning.prune_local(30)
+    assert main(["stack", "prune", "--days", "30"]) == 0
     assert database.execute("select run_id from dag_run").fetchall() == [("scheduled150",)]
     assert not [path for path in old if path.exists()]
     assert large.stat().st_size == 0 and (tmp_path / "scheduler.log.1").stat().st_size == pruning.LARGEST_LOG + 1
     assert small.stat().st_size == 1
+    written = {name: Path(value) for name, value in airflow.environment().items() if name in LOG_FOLDERS}
+    assert sorted(path.name for path in written.values()) == ["dag_files", "tasks"], "or other logs would pile up"
 
 
 def test_log_that_is_set_aside_is_written_on(tmp_path: Path) -> None:
@@ -120,6 +126,11 @@ def test_log_that_is_set_aside_is_written_on(tmp_path: Path) -> None:
         process.write("next")
     assert (tmp_path / "scheduler.log").read_text() == "next"
     assert not list(pruning.rotate(tmp_path))
+
+
+def test_page_says_from_which_size_on_a_log_is_set_aside() -> None:
+    page = (settings.PROJECT / "docs" / "production.md").read_text(encoding="utf-8")
+    assert f"where they are larger than {pruning.LARGEST_LOG // 2**20} MB" in page
 
 
 @pytest.mark.usefixtures("stack")
@@ -143,13 +154,28 @@ def test_number_of_days_that_keeps_nothing_is_refused(days: str, capsys: pytest.
     assert f"argument --days: '{days}' is no number of days from 1 up" in capsys.readouterr().err
 
 
-def test_failure_of_airflow_is_shown_and_no_log_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
-    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"postgresql+psycopg2://a:b@127.0.0.1:{free_port()}/c")
+def test_failure_of_airflow_is_shown_and_no_log_is_removed(
+    server: PostgresServer, database: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**variables(server), "AIRFLOW_HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
     old = write(tmp_path / "logs/a/b.log", 4000)
-    with pytest.raises(pruning.PruneError, match=r"(?s)no log was removed.*refused"):
-        pruning.prune_configured(90)
+    refuse = "begin raise exception 'no' using errcode = 'insufficient_privilege'; end"
+    database.execute(f"create function refuse() returns trigger language plpgsql as $${refuse}$$".encode())
+    database.execute("create trigger refuse before delete on log execute function refuse()")
+    try:
+        with pytest.raises(pruning.PruneError, match=r"(?s)no log was removed.*[Ee]rror.*\blog\b"):
+            pruning.prune_configured(90)
+    finally:
+        database.execute("drop function refuse cascade")
     assert old.exists()
+
+
+def test_link_to_a_log_that_is_gone_goes_too(tmp_path: Path) -> None:
+    """Airflow keeps one, `latest`, beside the logs of the DAG files."""
+    (tmp_path / "latest").symlink_to(tmp_path / "2026-01-01")
+    assert [path.name for path in pruning.remove_old_files(tmp_path, time.time() + 1)] == ["latest"]
+    assert not (tmp_path / "latest").is_symlink()
 
 
 def test_empty_folder_goes_once_nothing_has_changed_in_it_for_a_day(tmp_path: Path) -> None:
@@ -169,4 +195,5 @@ def test_logs_are_looked_for_where_airflow_writes_them(
         monkeypatch.setenv(name, value)
     old = write(tmp_path / "logs/a/b.log", 91)
     pruning.prune_configured(90)
-    assert not old.exists()
+    assert not old.exists() and not old.parent.exists()
+    assert (tmp_path / "logs").is_dir(), "Airflow writes its next logs there"

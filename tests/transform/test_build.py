@@ -27,7 +27,7 @@ def visits(project: Project, target_uri: str) -> Project:
 
 
 def test_selection_builds_what_it_names_and_unit_tests_run_when_asked_for(visits: Project, target_uri: str) -> None:
-    done = visits.warehouse("build", "--select", "+visits_by_number", uri=target_uri)
+    done = visits.warehouse("build", "--select", "+visits_by_number", "--database", target_uri)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "unit_test" not in done.stdout and "page_texts" not in done.stdout
     (yml,) = visits.dbt.rglob("visits_by_number.yml")

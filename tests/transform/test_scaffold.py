@@ -10,13 +10,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import yaml
 from psycopg import sql
 
 from include import settings
+from include.cli import main
 from include.contracts import DEFAULT_OWNER, read_contracts
 from include.landing import ensure_tables
 from include.transform.columns import model_columns
-from include.transform.scaffold import ModelError
+from include.transform.scaffold import ModelError, draft_mart, draft_staging
 from tests.landing.conftest import THINGS, write_contract
 from tests.transform.conftest import Project
 
@@ -178,6 +180,9 @@ def test_yml_says_grain_columns_tests_and_what_is_personal(project: Project) -> 
         "numeric(12,2)",
     )
     assert "email" not in types and "guests" not in types
+    constraints = {column["name"]: column.get("constraints") for column in mart["columns"]}
+    assert constraints["at"] == constraints["kind"] == [{"type": "not_null"}] and constraints["paid"] is None
+    assert constraints["visit_id"] is None, "the primary key says it"
 
 
 def test_models_belong_to_the_team_of_the_contract(project: Project) -> None:
@@ -248,6 +253,62 @@ def test_what_cannot_be_drafted_is_one_sentence(project: Project, name: str, mar
         project.model_new(name, mart)
     assert sentence in str(caught.value)
     assert texts(project) == before
+
+
+def test_command_says_what_it_has_written_and_how_to_build_it(project: Project) -> None:
+    code = (
+        "import pathlib, sys; from include import settings; settings.PROJECT = pathlib.Path(sys.argv.pop(1));"
+        "settings.CONTRACTS, settings.DBT_PROJECT = settings.PROJECT / 'contracts', settings.PROJECT / 'dbt';"
+        "from include.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+
+    def new(*words: str) -> list[str]:
+        command = [sys.executable, "-c", code, str(project.dbt.parent), "model", "new", "web.visits", *words]
+        done = subprocess.run(command, cwd=settings.PROJECT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    written, *_, build = new()
+    assert written == "written: dbt/models/staging/web/stg_web__visits.sql"
+    assert build == "  warehouse build --select +stg_web__visits"
+    written, *_, build = new("--mart", "by_number", "--domain", "pages")
+    assert written == "written: dbt/models/marts/pages/by_number.sql"
+    assert build == "  warehouse build --select +by_number --unit-tests"
+
+
+def test_domain_without_a_mart_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "new", "web.visits", "--domain", "pages"]) == 1
+    assert capsys.readouterr().err == "--domain says where a mart goes: name the mart with --mart\n"
+
+
+def test_mart_is_drafted_in_no_folder_outside(project: Project) -> None:
+    before = texts(project)
+    for domain in ("../elsewhere", "Pages", "a/b"):
+        with pytest.raises(ModelError, match=f"{domain}: a mart and its domain are named in small letters"):
+            project.model_new("web.visits", "visits_by_number", domain)
+    assert texts(project) == before
+
+
+def test_description_of_a_dataset_without_a_key_says_so(tmp_path: Path) -> None:
+    head, _, rest = THINGS.partition("    servers:\n")
+    _, _, table = rest.partition("    schema:\n")  # of an application: what lands has a key
+    text = head + "    schema:\n" + table.replace("primaryKey: true, primaryKeyPosition: 1,", "")
+    contract = write_contract(tmp_path, text)
+    yml = yaml.safe_load(draft_staging(contract, tmp_path)[tmp_path / "models/staging/toys/stg_toys__things.yml"])
+    assert yml["models"][0]["description"].startswith("One row per TODO (the contract names no key) of toys.things")
+
+
+def test_columns_that_would_have_one_name_are_told(tmp_path: Path) -> None:
+    text = THINGS.replace("name: label", "name: Its Label").replace("name: secret", "name: its-label")
+    with pytest.raises(ModelError, match=r"toys\.things: two columns would be called its_label: write the staging"):
+        draft_staging(write_contract(tmp_path, text), tmp_path)
+
+
+@pytest.mark.parametrize(("table", "rows"), [("final", "toys_final"), ("order", "toys_order"), ("plain", "plain")])
+def test_rows_of_a_mart_have_a_name_that_sql_takes_and_that_is_free(tmp_path: Path, table: str, rows: str) -> None:
+    contract = write_contract(tmp_path, THINGS.replace("physicalName: things", f"physicalName: {table}"))
+    text = draft_mart(contract, "mine", "toys", tmp_path)[tmp_path / "models/marts/toys/mine.sql"]
+    assert f"\n{rows} as (\n" in text and f"\n    from {rows}\n" in text
 
 
 def test_dbt_source_that_lags_behind_the_contract_comes_first(project: Project) -> None:

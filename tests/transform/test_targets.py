@@ -98,6 +98,7 @@ def test_dev_build_leaves_the_marts_of_prod_as_they_are(project: Project, target
             "build", "--target=dev", "--select=+visits_by_number", uri=target_uri, DOTENV=str(dotenv)
         )
         assert done.returncode == 0, done.stdout
+        assert (project.dbt / "target/dev/manifest.json").is_file(), "prod keeps what it has parsed"
         assert connection.execute(visits.format("marts")).fetchone() == (1,)
         assert connection.execute("select 'marts.visits_by_number'::regclass::oid").fetchone() == identity
         assert connection.execute(visits.format("dbt_ann_marts")).fetchone() == (2,)

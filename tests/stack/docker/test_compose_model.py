@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from include import settings
+from include.cli import make_parser
 from tests.stack.docker.compose import AIRFLOW, AIRFLOW_HOME, NAME, merged, published
 
 SERVICES = merged()["services"]
@@ -93,6 +97,46 @@ def test_every_airflow_service_mounts_dbt_manifest_and_landing_files() -> None:
         assert docs.startswith(f"{AIRFLOW_HOME}/manifest/")
         assert mounts[environment["LOCAL_ROOT"] + "/landing"] == "landing"
         assert mounts[environment["ARCHIVE_ROOT"]] == "landing_archive"
+
+
+def test_the_projects_files_cannot_be_changed_by_a_container() -> None:
+    for name in (*AIRFLOW, "setup", "manifest"):
+        ours = {m["target"]: m for m in SERVICES[name]["volumes"] if m["source"].startswith("./")}
+        assert f"{AIRFLOW_HOME}/dbt" in ours
+        assert all("ro" in m["options"].split(",") for m in ours.values()), name
+
+
+def test_our_services_run_commands_of_the_program() -> None:
+    def parsed(service: str) -> argparse.Namespace:
+        program, *words = SERVICES[service]["command"]
+        assert program == "warehouse"
+        return make_parser().parse_args(words)
+
+    assert parsed("setup").handler.__name__ == "_setup"
+    assert parsed("manifest").watch, "an edited model would not show in the UI"
+
+
+def test_landing_runs_at_the_first_start_unless_a_setting_says_otherwise() -> None:
+    for name in AIRFLOW:
+        assert SERVICES[name]["environment"]["FIRST_RUN"] == "immediately"
+        assert merged({"FIRST_RUN": "scheduled"})["services"][name]["environment"]["FIRST_RUN"] == "scheduled"
+
+
+def test_passwords_of_pgadmin_are_in_a_file_that_its_user_alone_can_read(tmp_path: Path) -> None:
+    """The entrypoint itself, in a folder of the test."""
+    shell, option, script = SERVICES["pgadmin"]["entrypoint"]
+    script = script.replace("/var/lib/pgadmin", str(tmp_path)).replace("exec /entrypoint.sh", "umask")
+    given = merged({"SOURCE_DB_PASSWORD": "s3cr3t"})["services"]["pgadmin"]["environment"]
+    done = subprocess.run(
+        [shell, option, script], env={"PATH": "/usr/bin:/bin", **given}, capture_output=True, text=True, check=True
+    )
+    (file,) = tmp_path.rglob("pgpass")
+    assert file.read_text().splitlines() == [
+        "source-db:5432:*:source_db:s3cr3t",
+        "target-db:5432:*:target_db:target_db",
+    ]
+    assert file.stat().st_mode & 0o777 == 0o600 and file.parent.name == "admin_example.com"
+    assert int(done.stdout, 8) == 0o22, "pgAdmin's own files have the usual rights"
 
 
 def test_the_image_has_a_folder_of_the_user_astro_for_every_volume() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from airflow.configuration import conf
 
 from include import settings
+from include.cli import make_parser
 from include.stack.docker.keys import PASSWORDS, ensure_keys
 from tests.stack.docker.compose import AIRFLOW, AIRFLOW_HOME, PRODUCTION, mount, production, published
 
@@ -29,6 +32,41 @@ def test_service_starts_again_by_itself_and_its_log_stays_small(name: str) -> No
     assert service["logging"]["driver"] == "json-file"
     assert set(service["logging"]["options"]) == {"max-size", "max-file"}
     assert "user" not in service and "privileged" not in service
+
+
+def test_log_of_a_service_takes_at_most_some_megabytes() -> None:
+    for service in SERVICES.values():
+        options = service["logging"]["options"]
+        assert re.fullmatch(r"\d+m", options["max-size"]) and int(options["max-file"]) <= 10
+
+
+def test_service_of_the_keys_reaches_no_network_and_postgres_cannot_change_them() -> None:
+    assert SERVICES["keys"]["network_mode"] == "none"
+    assert mount("keys:/keys:ro") in SERVICES["postgres"]["volumes"]
+    assert mount(f"keys:{KEYS}") in SERVICES["keys"]["volumes"]
+
+
+def test_airflows_database_is_the_one_of_the_keys_and_its_data_stay(tmp_path: Path) -> None:
+    ensure_keys(tmp_path)
+    uri = urlsplit((tmp_path / "database_uri").read_text())
+    environment = SERVICES["postgres"]["environment"]
+    assert (uri.hostname, uri.path) == ("postgres", f"/{environment['POSTGRES_DB']}")
+    assert uri.username == environment["POSTGRES_USER"]
+    # Up to 17 the official image keeps its data in this folder; on another one an upgrade of the stack would lose them.
+    assert mount("postgres_data:/var/lib/postgresql/data") in SERVICES["postgres"]["volumes"]
+
+
+def test_manifest_that_the_setup_makes_is_the_one_that_dags_are_rendered_from() -> None:
+    assert SERVICES["setup"]["command"] == ["warehouse", "build", "--parse"]
+    for name in (*AIRFLOW, "setup"):
+        environment, mounts = SERVICES[name]["environment"], {m["target"]: m for m in SERVICES[name]["volumes"]}
+        folder, _, _ = environment["DBT_MANIFEST"].rpartition("/")
+        assert mounts[folder]["source"] == "manifest", name
+
+
+def test_maintenance_prunes_the_airflow_of_the_containers() -> None:
+    args = make_parser("stack").parse_args(SERVICES["maintenance"]["command"][1:])
+    assert args.environment and args.days == settings.HISTORY_DAYS
 
 
 def test_ui_alone_is_published_and_on_loopback_unless_a_setting_says_otherwise() -> None:

@@ -52,6 +52,13 @@ def test_containers_run_the_same_postgres_as_the_embedded_stack() -> None:
     assert settings.AIRFLOW_POSTGRES_MAJOR <= 17, "the CLI mounts the data folder of 17 and older"
 
 
+def test_databases_are_made_alike() -> None:
+    """As `initdb` of the embedded servers makes them: sorted by bytes, in UTF-8."""
+    for name in SERVERS:
+        assert SERVICES[name]["environment"]["POSTGRES_INITDB_ARGS"] == "--locale=C --encoding=UTF8"
+    assert production()["services"]["postgres"]["environment"]["POSTGRES_INITDB_ARGS"] == "--locale=C --encoding=UTF8"
+
+
 def test_the_clis_ports_are_the_settings_ports() -> None:
     assert CONFIG["api-server"]["port"] == str(settings.UI_PORT)
     assert CONFIG["postgres"]["port"] == str(settings.AIRFLOW_DB.port)
@@ -115,6 +122,27 @@ def test_settings_of_the_compose_files_are_those_of_env_where_it_has_them(name: 
     variable = f"AIRFLOW__{name}"
     for model in (merged({variable: "theirs"}), production({variable: "theirs"})):
         assert {model["services"][each]["environment"][variable] for each in AIRFLOW} == {"theirs"}
+
+
+def test_own_settings_of_the_project_reach_airflow_in_containers() -> None:
+    given = {"AIRFLOW_PARALLELISM": "9", "LANDING_ROOT": "/data/in", "ARCHIVE_ROOT": "/data/old"}
+    for services in (merged(given)["services"], production(given)["services"]):
+        for name in AIRFLOW:
+            environment, mounts = services[name]["environment"], {m["target"]: m for m in services[name]["volumes"]}
+            assert environment["AIRFLOW__CORE__PARALLELISM"] == "9"
+            assert mounts[environment["LANDING_ROOT"]]["source"] == "/data/in"
+            assert mounts[environment["ARCHIVE_ROOT"]]["source"] == "/data/old"
+    migration = production({"TRANSFER_POOL_SLOTS": "5"})["services"]["db-migration"]
+    assert migration["environment"]["TRANSFER_POOL_SLOTS"] == "5" and "$TRANSFER_POOL_SLOTS" in migration["command"][-1]
+
+
+def test_health_of_the_ui_is_asked_for_where_it_listens() -> None:
+    for services in (merged()["services"], production()["services"]):
+        service = services["api-server"]
+        port = service["environment"]["AIRFLOW__API__PORT"]
+        assert f"http://127.0.0.1:{port}/api/v2/monitor/health" in service["healthcheck"]["test"][-1]
+        assert {published.rpartition(":")[2] for published in service["ports"]} == {port}
+        assert f":{port}/execution/" in service["environment"]["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
 
 
 @pytest.mark.parametrize(("page", "start"), [("docs/astro.md", merged), ("docs/production.md", production)])

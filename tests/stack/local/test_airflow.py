@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -50,10 +51,16 @@ def test_a_started_process_has_the_variables(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(airflow.COMPONENTS, "scheduler", ("timeit", "-n1", "-r1", "import time; time.sleep(60)"))
     monkeypatch.setattr(settings, "_DOTENV", {MAIL: "here"})
     component = airflow.Component("scheduler")
+    component.log.parent.mkdir()
+    component.log.write_text("of an earlier start\n")
     component.start()
     try:
         process = component.process()
         assert process and process.environ()[MAIL] == "here"
+        assert os.getsid(process.pid) == process.pid, "Ctrl-C in the terminal that started it would end it"
+        assert component.log.read_text().startswith("of an earlier start\n"), "it may say why the last one ended"
+        component.start()
+        assert component.process() == process, "what runs already is left alone"
         assert not component.has_old_settings()
         monkeypatch.setenv(MAIL, "elsewhere")
         assert component.has_old_settings()
@@ -68,6 +75,45 @@ def test_settings_of_datasets_from_the_web_reach_their_tasks(monkeypatch: pytest
     monkeypatch.setattr(settings, "_DOTENV", ours)
     found = airflow.environment()
     assert {name: found.get(name) for name in ours} == ours
+
+
+def test_scheduler_ends_first_and_then_all_that_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a process that this version of the project starts no more, such as the demo's web server."""
+    note_its_end = (
+        *("import os, signal, time", "def end(*_):", "    time.sleep(0.3)", "    print(time.time(), flush=True)"),
+        *("    os._exit(0)", "signal.signal(signal.SIGTERM, end)", "print('ready', flush=True)", "time.sleep(60)"),
+    )
+    names = ("api-server", "scheduler", "of-before")
+    started = dict.fromkeys(names, ("timeit", "-n1", "-r1", *note_its_end))
+    monkeypatch.setattr(airflow, "COMPONENTS", started)
+    airflow.start()
+    parts = {name: airflow.Component(name) for name in names}
+    processes = [part.process() for part in parts.values()]
+    monkeypatch.setattr(airflow, "COMPONENTS", {name: started[name] for name in names[:2]})
+    try:
+        deadline = time.monotonic() + 60
+        while not all("ready" in part.log.read_text() for part in parts.values()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        airflow.stop()
+        ended = {name: float(part.log.read_text().split()[-1]) for name, part in parts.items()}
+        assert min(ended, key=ended.__getitem__) == "scheduler" and ended["scheduler"] + 0.3 <= ended["api-server"]
+        assert not [process for process in processes if process and process.is_running()]
+        assert not list(airflow.RUN.iterdir())
+    finally:
+        for part in parts.values():
+            part.stop(patience=0)
+
+
+def test_migration_that_fails_ends_the_start_with_the_end_of_its_log(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = home / "python"
+    program.write_text("#!/bin/sh\necho 'no such revision'\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(airflow.AirflowError, match=r"(?s)`airflow db migrate` failed.*migrate\.log.*no such revision"):
+        airflow.migrate()
 
 
 def test_the_users_variables_win_over_the_stacks_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,6 +172,59 @@ def test_a_local_address_is_never_asked_through_a_proxy(monkeypatch: pytest.Monk
     found = airflow.environment()
     assert found["NO_PROXY"].split(",") == ["intranet", "127.0.0.1", "localhost", "10.1.2.3"]
     assert found["no_proxy"].split(",")[-3:] == ["127.0.0.1", "localhost", "10.1.2.3"]
+
+
+def test_processes_listen_on_the_address_of_the_ui_and_find_each_other_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    for host in ("127.0.0.1", "10.1.2.3"):
+        monkeypatch.setattr(settings, "UI_HOST", host)
+        assert airflow.environment()["AIRFLOW__API__HOST"] == host
+    assert f"http://localhost:{settings.UI_PORT}" == airflow.UI_URL
+    assert airflow._url("::1") == f"http://[::1]:{settings.UI_PORT}"
+    assert airflow.environment()["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == f"{airflow.LOCAL_URL}/execution/"
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert airflow.environment()["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
+
+
+@pytest.mark.parametrize(
+    ("host", "local", "shown"),
+    [
+        ("0.0.0.0", "127.0.0.1", socket.gethostname()),
+        ("::", "[::1]", socket.gethostname()),
+    ],
+)
+def test_ui_is_reached_by_an_address_that_leads_to_it(host: str, local: str, shown: str) -> None:
+    code = "from include.stack.local import airflow; print(airflow.LOCAL_URL, airflow.UI_URL)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=settings.PROJECT,
+        env={**os.environ, "AIRFLOW_UI_HOST": host, "AIRFLOW_UI_PORT": "5900"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [f"http://{local}:5900", f"http://{shown}:5900"]
+
+
+@pytest.mark.parametrize(("with_demo", "said"), [(True, "on"), (False, "off")])
+def test_tasks_know_whether_the_demo_is_part_of_the_project(
+    monkeypatch: pytest.MonkeyPatch, with_demo: bool, said: str
+) -> None:
+    """All of them have a connection source_db, so that they can't tell by that."""
+    monkeypatch.setattr(settings, "WITH_DEMO", with_demo)
+    assert airflow.environment()["WAREHOUSE_DEMO"] == said
+
+
+def test_stack_writes_nothing_outside_its_own_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or two clones on one machine, or two users of it, would get into each other's way."""
+    for name in ("LOCAL_ROOT", "LANDING_ROOT", "ARCHIVE_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(settings, "LOCAL", home)
+    paths = {name: Path(value) for name, value in airflow.own_environment().items() if value.startswith("/")}
+    read = {"AIRFLOW__CORE__DAGS_FOLDER", "PYTHONPATH", "LANDING_ROOT", "ARCHIVE_ROOT"}
+    assert {"AIRFLOW__COSMOS__CACHE_DIR", "AIRFLOW_HOME", "AIRFLOW__LOGGING__BASE_LOG_FOLDER"} <= paths.keys()
+    assert [name for name, path in paths.items() if name not in read and not path.is_relative_to(home)] == []
+    for name in ("scheduler", "triggerer"):
+        assert "--skip-serve-logs" in airflow.COMPONENTS[name], "a server of logs has a port that no setting moves"
 
 
 def mode(path: Path) -> int:

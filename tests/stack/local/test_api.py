@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -45,6 +47,28 @@ def test_read_is_tried_four_times_and_a_write_once() -> None:
     with pytest.raises(ApiError, match="POST /dags: Airflow does not answer"):
         client.post("/dags", {})
     assert seen[4:] == ["POST /api/v2/dags"]
+
+
+def test_no_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The api-server is on this machine, and `make run` sends it the token of an admin."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"scheduler": {"status": "healthy"}}')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        monkeypatch.setattr(airflow, "LOCAL_URL", f"http://127.0.0.1:{server.server_port}")
+        assert Api().health() == {"scheduler": "healthy"}
 
 
 def test_late_answer_counts() -> None:
@@ -122,3 +146,9 @@ def test_failed_task_is_named_with_its_own_error() -> None:
         "    TransferError: app.x: no",
         "    Task failed",
     ]
+
+
+def test_log_that_cannot_be_read_hides_no_failed_task() -> None:
+    client, _ = api(lambda request: httpx.Response(404, text="no such log"))
+    task = {"dag_id": "d", "dag_run_id": "r", "task_id": "t", "try_number": 1, "map_index": -1}
+    assert client.error_of(task).startswith("(its log could not be read: GET /dags/d/dagRuns/r/taskInstances/t/logs/1")

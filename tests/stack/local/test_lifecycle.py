@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,9 @@ from include import settings
 from include.report import Progress
 from include.stack.local import airflow, lifecycle, pipelines
 from include.stack.local.api import Api
-from include.stack.local.postgres import free_port
+from include.stack.local.postgres import PostgresError, free_port
 from include.transform import project
+from tests.landing.conftest import SHOP
 
 
 @pytest.fixture
@@ -86,11 +89,18 @@ def test_changed_code_of_the_triggerer_changes_the_digest(monkeypatch: pytest.Mo
     assert len(digests) == 2
 
 
-@pytest.mark.parametrize("name", ["FIRST_RUN", "RETRY_SECONDS", "TRANSFER_EXCLUDE", "TRANSFER_MODES"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("FIRST_RUN", "RETRY_SECONDS", "TRANSFER_EXCLUDE", "TRANSFER_MODES", "TRANSFER_TABLES"),
+        *("WAREHOUSE_SCHEDULE", "WAREHOUSE_TIMEZONE", "WAREHOUSE_TARGET", "DBT_SCHEMA_PREFIX", "PAGES_URL"),
+    ],
+)
 def test_changed_setting_of_tasks_reaches_a_running_stack(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     monkeypatch.setattr(airflow, "HOME", tmp_path)
+    monkeypatch.setattr(airflow, "read_contracts", SHOP.values)  # one of them lands from PAGES_URL
     before = airflow.settings_digest()
     monkeypatch.setenv(name, "app.*=full")
     assert airflow.environment()[name] == "app.*=full"
@@ -143,6 +153,10 @@ def test_clean_removes_only_the_stacks_own_files(tmp_path: Path) -> None:
     assert refused.returncode == 1 and "holds logs of somebody's own" in refused.stderr
     assert (tmp_path / "logs" / "diary").read_text() == "my own"
     (tmp_path / "stack-was-here").touch()  # as the first start leaves it
+    for name in ("airflow", "cosmos", "databases", "landing", "landing_archive", "run", "web"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "landing-root").write_text("/data/in")
+    (tmp_path / "demo-made").touch()
     assert _local("clean", tmp_path).returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
@@ -163,6 +177,14 @@ def test_databases_alone_are_those_that_no_connection_replaces(
         assert done.returncode == 0, done.stderr
         assert [line.split()[0] for line in done.stdout.splitlines() if "postgresql://" in line] == started
         assert [path.name for path in (tmp_path / "databases").iterdir()] == started
+        pid = tmp_path / "databases" / started[0] / "data" / "postmaster.pid"
+        assert pid.exists()
+        assert (tmp_path / "target" / "manifest.json").exists(), "the Airflow that others start reads it"
+        assert (tmp_path / "demo-made").exists() is (own == "TARGET" and settings.HAS_DEMO)
+        for name in ("SOURCE", "TARGET"):  # set while the stack runs, it leaves no server of before behind
+            monkeypatch.setenv(f"AIRFLOW_CONN_{name}_DB", "postgresql://me@db.example.com/shop")
+        assert _local("stop", tmp_path).returncode == 0
+        assert not pid.exists()
     finally:
         _local("stop", tmp_path)
 
@@ -171,11 +193,20 @@ def test_airflows_database_is_migrated_once_for_each_version(tmp_path: Path, mon
     migrated: list[str] = []
     (tmp_path / "databases" / "airflow").mkdir(parents=True)
     monkeypatch.setattr(settings, "LOCAL", tmp_path)
-    for version in ("3.3.2", "3.3.2", "3.4.0", "3.4.0"):
-        monkeypatch.setattr(lifecycle, "version", {"apache-airflow-core": version}.__getitem__)
-        monkeypatch.setattr(airflow, "migrate", lambda to=version: migrated.append(to))
+    for to in ("3.3.2", "3.3.2", "3.4.0", "3.4.0"):
+        monkeypatch.setattr(lifecycle, "version", {"apache-airflow-core": to}.__getitem__)
+        monkeypatch.setattr(airflow, "migrate", lambda to=to: migrated.append(to))
         lifecycle._migrate_once()
     assert migrated == ["3.3.2", "3.4.0"]
+
+    def fail() -> None:
+        raise airflow.AirflowError("`airflow db migrate` failed")
+
+    monkeypatch.setattr(lifecycle, "version", {"apache-airflow-core": "3.5.0"}.__getitem__)
+    for _ in range(2):  # what has failed is tried again
+        monkeypatch.setattr(airflow, "migrate", fail)
+        with pytest.raises(airflow.AirflowError):
+            lifecycle._migrate_once()
 
 
 def test_manifest_is_stale_once_a_model_is_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,9 +223,22 @@ def test_manifest_is_stale_once_a_model_is_newer(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(settings, "WITH_DEMO", False)
     assert project.manifest_is_stale(), "the demo's models are in it"
     monkeypatch.setattr(settings, "WITH_DEMO", True)
-    later = manifest.stat().st_mtime + 5
-    os.utime(model, (later, later))
-    assert project.manifest_is_stale()
+    with monkeypatch.context() as patch:
+        patch.setattr(project, "schema_of", lambda layer: f"dbt_ann_{layer}")
+        assert project.manifest_is_stale(), "it is of another target"
+    made = manifest.stat().st_mtime
+    for name in ("logs", "target"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        (tmp_path / name / "deep" / "one.sql").touch()
+        os.utime(tmp_path / name / "deep" / "one.sql", (made + 5, made + 5))
+    os.utime(tmp_path, (made - 5, made - 5))
+    assert not project.manifest_is_stale(), "dbt itself writes there"
+    for path in (model, model.parent):  # a folder is younger when a model was removed from it
+        for place in (model, model.parent):
+            os.utime(place, (made - 5, made - 5))
+        assert not project.manifest_is_stale()
+        os.utime(path, (made + 5, made + 5))
+        assert project.manifest_is_stale()
 
 
 @pytest.mark.parametrize(
@@ -287,3 +331,80 @@ def test_no_server_is_started_in_place_of_an_own_connection(
     for name in replaced:
         monkeypatch.setenv(f"AIRFLOW_CONN_{name}_DB", "postgresql://me@db.example.com/shop")
     assert lifecycle.needed_servers() == needed
+
+
+class HealthyApi(Api):
+    """Answers with the health of each component."""
+
+    def __init__(self, **health: str) -> None:
+        self.answer = health
+
+    def health(self) -> dict[str, str]:
+        return self.answer
+
+
+def test_airflow_is_healthy_once_each_of_its_components_is() -> None:
+    healthy = dict.fromkeys(("metadatabase", "scheduler", "triggerer", "dag_processor"), "healthy")
+    assert lifecycle._is_healthy(HealthyApi(**healthy))
+    for name in healthy:
+        assert not lifecycle._is_healthy(HealthyApi(**{**healthy, name: "unhealthy"}))
+        assert not lifecycle._is_healthy(HealthyApi(**{other: healthy[other] for other in healthy if other != name}))
+
+
+def test_taken_port_of_a_database_is_named_before_one_is_started(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = str(holder.getsockname()[1])
+        done = _local("databases", tmp_path, SOURCE_DB_PORT=str(free_port()), TARGET_DB_PORT=port)
+    assert done.returncode == 1 and done.stderr.startswith(f"port {port}, meant for the target Postgres, is taken")
+    assert "TARGET_DB_PORT=<port>" in done.stderr and not (tmp_path / "databases").exists()
+
+
+def test_start_of_databases_that_fails_ends_those_it_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "LOCAL", tmp_path)
+    for name in ("SOURCE", "TARGET"):
+        monkeypatch.setattr(settings, name, replace(getattr(settings, name), port=free_port()))
+    data = tmp_path / "databases" / "target" / "data"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("16\n")
+    with pytest.raises(PostgresError, match="was made by PostgreSQL 16"):
+        lifecycle.start_databases(("source", "target"))
+    (source,) = [embedded for server, embedded in lifecycle.servers() if server.name == "source"]
+    try:
+        assert (source.data / "PG_VERSION").exists() and not source.is_running()
+    finally:
+        source.destroy()
+
+
+def test_start_that_fails_ends_what_it_has_begun(tmp_path: Path) -> None:
+    """Here with Airflow's own database up, at a manifest that can't be written."""
+    folder = tmp_path / "stack"
+    database = folder / "databases" / "airflow"
+    database.mkdir(parents=True)
+    (folder / "stack-was-here").touch()
+    (database / "migrated").write_text(version("apache-airflow-core"))  # a migration takes seconds
+    (tmp_path / "file").touch()
+    own = {f"AIRFLOW_CONN_{name}_DB": "postgresql://me@db.example.com/shop" for name in ("SOURCE", "TARGET")}
+    ports = {f"{name}_PORT": str(free_port()) for name in ("AIRFLOW_DB", "AIRFLOW_UI", "DEMO_WEB")}
+    manifest = str(tmp_path / "file" / "below" / "manifest.json")
+    done = _local("start", folder, DBT_MANIFEST=manifest, **own, **ports)
+    try:
+        assert done.returncode == 1 and "DBT_MANIFEST=<file>" in done.stderr, done.stderr
+        assert "databases: up after" in done.stderr and "the start failed: ending what it had begun" in done.stderr
+        assert (database / "data" / "PG_VERSION").exists() and not (database / "data" / "postmaster.pid").exists()
+    finally:
+        _local("stop", folder, **own, **ports)
+
+
+def test_stop_ends_what_has_outlived_its_parent_and_nothing_of_another_stack(tmp_path: Path) -> None:
+    def left_by(folder: Path) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, airflow.MARK: str(folder / "airflow")}
+        return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env=environment)
+
+    ours, theirs = left_by(tmp_path / "stack"), left_by(tmp_path / "another")
+    try:
+        assert _local("stop", tmp_path / "stack").returncode == 0
+        assert ours.wait(5) != 0 and theirs.poll() is None
+    finally:
+        for process in (ours, theirs):
+            process.kill()
+            process.wait()

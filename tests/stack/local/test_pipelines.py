@@ -12,7 +12,7 @@ import pytest
 from include import report, settings
 from include.cli import main
 from include.stack.local import pipelines
-from include.stack.local.api import Api
+from include.stack.local.api import Api, ApiError
 
 
 def task(dag_id: str, state: str | None, task_id: str = "land", label: str = "") -> dict[str, Any]:
@@ -112,3 +112,118 @@ def test_missing_dag_files_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         clock.now = 31
         assert pipelines._are_parsed(WaitingApi(clock), ["land_a", "warehouse"], since, progress)
     assert log.getvalue() == "[   0 s] waiting until Airflow has read the files of land_a\n"
+
+
+class LandedApi(Api):
+    """Answers as Airflow does once landing has ended: with events of assets, and the runs that they have started."""
+
+    def __init__(self, clock: Clock, events: list[dict[str, Any]], queued: tuple[str, ...] = ()) -> None:
+        self.clock = clock
+        self.events = events
+        self.queued = queued
+        self.triggered: list[str] = []
+
+    def get(self, path: str, **query: Any) -> Any:
+        if path == "/assets/events":
+            return {"asset_events": self.events, "total_entries": len(self.events)}
+        assert path == "/dags/warehouse/dagRuns" and query["start_date_gte"] == "2026-01-01T10:00:05+00:00"
+        found = [{"dag_run_id": name} for name in self.queued if self.clock.now > 5]
+        return {"dag_runs": found, "total_entries": len(found)}
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        self.triggered.append(path)
+        return {"dag_run_id": "by hand"}
+
+
+def event(run_id: str, second: int, *started: str) -> dict[str, Any]:
+    return {
+        "source_dag_id": f"land_{run_id}",
+        "source_run_id": run_id,
+        "timestamp": f"2026-01-01T10:00:0{second}Z",
+        "created_dagruns": [{"run_id": name} for name in started],
+    }
+
+
+@pytest.mark.parametrize(
+    ("events", "queued", "found"),
+    [
+        ([], (), "by hand"),
+        ([event("of-somebody-else", 1, "theirs")], (), "by hand"),
+        ([event("of-somebody-else", 1, "theirs"), event("a", 5, "ours")], (), "ours"),
+        ([event("b", 1), event("a", 5)], ("queued before",), "queued before"),
+    ],
+)
+def test_warehouse_run_is_the_one_that_takes_the_rows(
+    monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]], queued: tuple[str, ...], found: str
+) -> None:
+    """Where nothing landed nothing starts one, so that `make run` has to."""
+    monkeypatch.setattr(pipelines.airflow, "dead_component", lambda: None)
+    api = LandedApi(Clock(monkeypatch), events, queued)
+    with report.Progress(stream=io.StringIO()) as progress:
+        landed = {"land_a": "a", "land_b": "b"}
+        assert pipelines._warehouse_run(api, datetime(2026, 1, 1, tzinfo=UTC), landed, progress) == found
+    assert api.triggered == (["/dags/warehouse/dagRuns"] if found == "by hand" else [])
+
+
+class FailingApi(WaitingApi):
+    """Answers as Airflow does where one of two runs fails, and after half a minute a DAG file can't be imported."""
+
+    def get(self, path: str, **query: Any) -> Any:
+        if path == "/importErrors" and self.clock.now > 30:
+            error = {"filename": "dags/mine.py", "stack_trace": "SyntaxError", "timestamp": "2026-01-02T00:00:00Z"}
+            return {"import_errors": [error], "total_entries": 1}
+        if path.endswith("dagRuns/1"):
+            return {"state": "failed"}
+        return super().get(path, **query)
+
+    def error_of(self, task: dict[str, Any]) -> str:
+        return "no rows"
+
+
+def test_failed_run_and_broken_file_fail_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipelines.airflow, "dead_component", lambda: None)
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def follow(runs: dict[str, str]) -> None:
+        with report.Progress(stream=io.StringIO()) as progress:
+            pipelines._follow(FailingApi(Clock(monkeypatch)), runs, since, progress, "landing")
+
+    with pytest.raises(pipelines.PipelineError, match=r"^land_a failed \(http://localhost:\d+/dags/land_a/runs/1\)"):
+        follow({"land_a": "1"})
+    with pytest.raises(pipelines.PipelineError, match=r"dags/mine\.py can't be imported:\nSyntaxError"):
+        follow({"land_b": "2"})
+
+
+def test_run_that_takes_too_long_is_given_up_after_the_time_of_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipelines.airflow, "dead_component", lambda: None)
+    monkeypatch.setattr(settings, "RUN_TIMEOUT", 20)
+    clock, since = Clock(monkeypatch), datetime.now(UTC)
+    with (
+        report.Progress(stream=io.StringIO()) as progress,
+        pytest.raises(ApiError, match="the end of landing: not within 20 s"),
+    ):
+        pipelines._follow(WaitingApi(clock), {"land_a": "1"}, since, progress, "landing")
+    with (
+        report.Progress(stream=io.StringIO()) as progress,
+        pytest.raises(ApiError, match="that the landed assets start: not within 20 s"),
+    ):
+        pipelines._warehouse_run(LandedApi(clock, [event("a", 5)]), since, {"land_a": "a"}, progress)
+
+
+def test_summary_names_the_ports_in_force_and_what_each_stage_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "DOCS_PORT", 8686)
+    monkeypatch.setattr(pipelines.status, "report", lambda *uris: "the marts")
+    monkeypatch.setenv("AIRFLOW_CONN_SOURCE_DB", "postgresql://me:secret@db.example.com:6000/shop")
+    said = pipelines.summary([pipelines.Stage("stack", 1.2), pipelines.Stage("dbt", 3.4)])
+    assert "the marts" in said and "stack 1 s  dbt 3 s  total 5 s" in said
+    assert "http://localhost:8686" in said and pipelines.airflow.UI_URL in said
+    assert "psql postgresql://me@db.example.com:6000/shop\n" in said and "secret" not in said
+
+
+def test_seconds_of_a_stage_are_those_from_its_first_start_to_its_last_end() -> None:
+    def ran(start: int | None, end: int | None) -> dict[str, Any]:
+        seconds = {"start_date": start, "end_date": end}
+        return {name: None if at is None else f"2026-01-01T10:00:{at:02}Z" for name, at in seconds.items()}
+
+    assert pipelines._seconds([ran(10, 20), ran(5, 12), ran(11, 31), ran(None, None)]) == 26
+    assert pipelines._seconds([ran(10, None)]) == pipelines._seconds([]) == 0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 
 from include.postgres import Role
+from include.stack.local import postgres
 from include.stack.local.postgres import PostgresError, PostgresServer, free_port, programs
 
 
@@ -130,3 +132,23 @@ def test_server_of_root_lives_in_a_folder_that_only_root_may_enter(tmp_path: Pat
         assert rights(server) in (1 << 2, 1 << 1)
     finally:
         server.destroy()
+
+
+def test_process_that_has_the_id_of_a_dead_server_is_none(tmp_path: Path) -> None:
+    """As after a crash of the machine."""
+    server = PostgresServer(tmp_path / "server", free_port(), superuser_password="x")
+    server.data.mkdir(parents=True)
+    (server.data / "PG_VERSION").write_text("18\n")
+    become = postgres._become_server_user(programs(18), server.folder)  # who alone may look for the process
+    stranger = subprocess.Popen(["sleep", "60"], preexec_fn=become)
+    try:
+        (server.data / "postmaster.pid").write_text(f"{stranger.pid}\n{server.data}\n")
+        for path in (server.data, *server.data.iterdir()):
+            path.chmod(0o755)
+        assert server._pg_ctl("status").returncode == 0, "pg_ctl itself takes it for the server"
+        assert not server.is_running() and server.pid() is None
+        server.stop()
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()

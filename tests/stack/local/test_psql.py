@@ -75,6 +75,11 @@ def test_own_database_takes_the_place_of_the_stacks(stack: dict[str, str], sourc
     assert done.stdout == f"superuser in {source_uri.rpartition('/')[2]}\n", done.stderr
 
 
+def test_airflows_database_is_opened_as_its_own_user(stack: dict[str, str]) -> None:
+    done = run(stack, "airflow", "-c", "select 1", AIRFLOW_DB_PORT=stack["TARGET_DB_PORT"])
+    assert done.returncode == 2 and 'password authentication failed for user "postgres"' in done.stderr, done.stderr
+
+
 def test_password_is_in_no_list_of_processes(stack: dict[str, str]) -> None:
     words = [sys.executable, "-m", "include", "stack", "psql", "target", "-At"]
     with subprocess.Popen(
@@ -101,6 +106,9 @@ def test_psql_without_tls_is_not_used_where_tls_is_demanded(monkeypatch: pytest.
     assert psql._psql_for_others("prefer").endswith("pginstall18/bin/psql")
     with pytest.raises(StackError, match="speaks no TLS, and sslmode is verify-full: install psql"):
         psql._psql_for_others("verify-full")
+    monkeypatch.setenv("AIRFLOW_CONN_SOURCE_DB", "postgresql://me@db.example.com/shop?sslmode=require")
+    with pytest.raises(StackError, match="speaks no TLS, and sslmode is require"):
+        psql.open_psql("source", [])
     (tmp_path / "psql").symlink_to(shutil.which("true", path="/usr/bin:/bin") or "")
     assert psql._psql_for_others("verify-full") == str(tmp_path / "psql")
 

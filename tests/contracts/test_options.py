@@ -115,6 +115,9 @@ def test_multiple_of_a_number_that_arrives_as_text_is_refused(tmp_path: Path) ->
     assert isinstance(encode({"id": 1, "label": 10}), str) and not isinstance(encode({"id": 1, "label": 11}), str)
     with pytest.raises(ContractError, match="label: logicalTypeOptions: multipleOf is carried out for numbers of JSON"):
         write_contract(tmp_path, text, "csv")
+    as_text = "customProperties: [{property: arrivesAs, value: string}]"
+    with pytest.raises(ContractError, match="label: logicalTypeOptions: multipleOf is carried out for numbers of JSON"):
+        write_contract(tmp_path, text.replace("{multipleOf: 5}", f"{{multipleOf: 5}}, {as_text}"), "json")
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,17 @@ def test_a_row_of_another_dialect_is_mended_in_it(things: Place, old: str, new: 
     assert things.rows() == [(1, "m"), (7, None)]
 
 
+def test_a_row_that_was_cut_short_is_mended_by_the_header_of_its_file_alone(things: Place) -> None:
+    rows = "customProperties: [{property: skipRows, value: 1}, {property: skipFooterRows, value: 1}]"
+    text = THINGS.replace('delimiter: ","', f'delimiter: ",", {rows}')
+    things.contract = write_contract(things.folder, text, "csv")
+    things.put("one", b"Toys\nlabel,id,secret\na,1,\nb,2\nTotal,2,\n")
+    things.land()
+    mend(things.contract, "b,2,", source_uri=things.uri, path=PATH, line=4)
+    assert replay(things.contract, source_uri=things.uri).loaded == 1
+    assert things.rows() == [(1, "a"), (2, "b")]
+
+
 def test_a_csv_line_in_the_table_of_rejects_is_read_as_one(csv_things: Place) -> None:
     csv_things.put("one", CSV)
     csv_things.land()
@@ -109,6 +120,8 @@ def test_dismissed_rows_are_kept_with_who_when_and_why(
         run("rejects", "dismiss", "toys", "--reason", " ")
     assert run("rejects", "dismiss", "toys.things", "--code", "unknown_key", "--line", "3", "--reason", "no toy") == 0
     assert "toys.things: 1 rejected rows are dismissed" in capsys.readouterr().out
+    assert run("rejects", "dismiss", "toys.things", "--line", "3", "--reason", "once more") == 0
+    assert "toys.things: 0 rejected rows are dismissed" in capsys.readouterr().out  # the first reason stays
     closed = things.query("select line, closed_by, closed_why, closed_at is not null from landing.rejects"
                           " where closed_as = 'dismissed'")  # fmt: skip
     assert closed == [(3, getpass.getuser(), "no toy", True)]

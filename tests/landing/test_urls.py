@@ -135,6 +135,15 @@ def test_a_download_that_breaks_off_is_resumed(tmp_path: Path, source_uri: str, 
     assert [request.get("range") for request in handler.requests] == [None, "bytes=1000000-", "bytes=2000000-"]
 
 
+def test_a_weak_etag_asks_for_no_rest_of_a_file(
+    tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]]
+) -> None:
+    url, handler = flaky
+    handler.etag, handler.breaks = 'W/"one"', [1_000_000]  # the bytes may differ under it (RFC 9110, 13.1.5)
+    assert get(url, source_uri, tmp_path) == ("fetched", handler.content)
+    assert [request.get("range") for request in handler.requests] == [None, None]
+
+
 def test_a_download_whose_source_changes_meanwhile_begins_anew(
     tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

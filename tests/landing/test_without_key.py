@@ -48,7 +48,10 @@ def test_every_row_counts_and_a_file_that_comes_again_does_as_the_contract_says(
     things.put("one", rows("a", "a", "b"))  # back to what it was
     assert things.land().rows_loaded == 3
     assert current(things) == {"append": "aaaaaabbbcd", "replaceFile": "aaaabbc"}[what]
-    things.put("one", b"")
+    file = things.put("one", b'{"id": "x"}\n')  # which is held, and replaces nothing
+    assert [each.status for each in things.land_anyway().files] == ["held"]
+    assert current(things) == {"append": "aaaaaabbbcd", "replaceFile": "aaaabbc"}[what]
+    file.write_bytes(b"")
     things.land()
     assert current(things) == {"append": "aaaaaabbbcd", "replaceFile": "aabc"}[what]
 

@@ -133,6 +133,18 @@ def test_rows_of_any_dialect_come_back_value_by_value(
     assert [line[2] for line in again] == expected, "a reject that is shown can be sent again"
 
 
+@pytest.mark.parametrize(
+    ("dialect", "record"),
+    [
+        (Dialect(comment_char="#"), '"#1",a'),
+        (Dialect(comment_char="#", quote_char=None, escape_char="\\"), "\\#1,a"),
+        (Dialect(comment_char="#", quote_char=None), "#1,a"),  # which nothing can be done about
+    ],
+)
+def test_a_record_that_begins_like_a_comment_is_written_as_none(dialect: Dialect, record: str) -> None:
+    assert as_record(["#1", "a"], dialect) == record
+
+
 @given(text=st.text(alphabet='ab,"\n\r ', max_size=60), skips=st.booleans())
 @settings(deadline=None, max_examples=100)
 def test_the_reader_of_odd_dialects_reads_the_usual_one_as_the_csv_module_does(text: str, skips: bool) -> None:

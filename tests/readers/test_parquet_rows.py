@@ -152,11 +152,14 @@ def test_a_damaged_cut_or_encrypted_file_is_a_sentence() -> None:
         {"v": pa.array([f"{n * 7919 % 10007}" for n in range(20_000)])}, write_page_checksum=True
     ).getvalue()
     garbled = content[:5000] + b"\xff" * 50 + content[5050:]
+    bare = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    altered = written({"v": pa.array(["one"])}, write_page_checksum=True, **bare).getvalue().replace(b"one", b"ome")
     for bad, said in (
         (content[:-20], "ends before its Parquet does: it was cut short"),
         (content[: len(content) // 2], "ends before its Parquet does: it was cut short"),
         (b"PAR1", "ends before its Parquet does: it was cut short|holds damaged Parquet"),
         (garbled, "holds damaged Parquet"),
+        (altered, "holds damaged Parquet"),
         (content[:-60] + b"\xff" * 30 + content[-30:], "holds damaged Parquet"),
         (content[:-4] + b"PARE", "is encrypted Parquet: send it without encryption"),
     ):

@@ -28,6 +28,8 @@ _DELIMITERS = (",", ";", "\t", "|", "||", "::", "~", "\x01")
 _RECORDS = 500  # that are tried
 _MOST_TITLES = 30  # lines before the header
 _YEAR = re.compile("(19|20)[0-9]{2}")  # which a column may well be called
+_FIRST_LINE = 1 << 16  # characters that it is looked for in
+_LINE_END = re.compile(r"\r+\n|\r|\n")
 _SEPARATOR = re.compile(r'"?sep=([,;|\t])"?\r*\n?', re.IGNORECASE)
 
 
@@ -111,7 +113,9 @@ def recognise(
     `delimiter` and the options `said` are a person's, `named` is what the file's name tells. Raises ContractError where
     they can't be.
     """
-    lines = re.findall(r"[^\n]*\n|[^\n]+" if "\n" in head else r"[^\r]*\r|[^\r]+", head)
+    end = _LINE_END.search(re.sub('"[^"]*"', "", head[:_FIRST_LINE]))
+    is_cr = end is not None and end[0] == "\r"  # as landing tells it, by the end of the first line
+    lines = re.findall(r"[^\r]*\r|[^\r]+" if is_cr else r"[^\n]*\n|[^\n]+", head)
     if not is_whole and len(lines) > 1:
         lines.pop()
     notes = []

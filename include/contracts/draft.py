@@ -21,7 +21,7 @@ from include.contracts.read import read_contract
 from include.contracts.sample import Field
 from include.contracts.sample_file import SampleFile, read_sample
 from include.contracts.sample_key import find_key
-from include.contracts.table_sample import read_table, set_types, table_format
+from include.contracts.table_sample import read_table, set_types, table_format, told_header_row
 from include.contracts.zip_sample import other_columns, parts_of_sample, parts_read
 from include.readers.packing import without_suffix
 from include.storage import FileError
@@ -49,7 +49,7 @@ def draft(
     encoding: str | None = None,
     dialect: dict[str, Any] | None = None,
     sheet: str | None = None,
-    header_row: int = 1,
+    header_row: int | None = None,
     called: str | None = None,
     report: Report = lambda _: None,
     progress: Report = lambda _: None,
@@ -69,6 +69,10 @@ def draft(
         raise ContractError(str(error)) from None
     table = table_format(sample)
     parts = [sample, *(part for part in more if table_format(part) == table)]
+    told_row = told_header_row(sample, sheet) if table == "xlsx" and header_row is None else 1
+    header_row = header_row or told_row
+    if told_row > 1:
+        report(f"headerRow is {told_row}: the rows before hold one value at most, as titles do")
     if table is not None:
         seen, read = read_table(parts, table, rows=rows, sheet=sheet, header_row=header_row)
         others = [part for part in parts if part not in read] if seen.is_whole else []

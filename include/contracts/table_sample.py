@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from include.contracts.header_guess import place_below_title
 from include.contracts.model import MAX_FETCH_BYTES
 from include.contracts.sample import Sample
 from include.readers import Line, opened
@@ -18,6 +19,7 @@ from include.readers.tables import Wanted, seekable, table_rows
 from include.storage import hash_of
 
 _BLOCK_ROWS = 5000
+_MOST_TITLES = 30  # rows before the header
 _PARQUET = re.compile(rb"PAR1[\0-\x08\x0e-\x1f]")
 _WORKBOOK = re.compile(
     rb"PK\x03\x04.{0,4000}(\[content_types\]\.xml|xl/)|PK\x03\x04.{26}mimetypeapplication/vnd\.oasis|\xd0\xcf\x11\xe0",
@@ -64,6 +66,22 @@ def read_table(
                 break
         seen.is_whole = next(lines, None) is None
     return seen, read
+
+
+def told_header_row(part: Path, sheet: str | None) -> int:
+    """Return the row of a sheet that has the names: the first one, or the one below titles."""
+    with _lines([part], "xlsx", None, sheet, 1) as lines:
+        first = [(number, value or {}) for _, (number, _, value, _) in islice(lines, _MOST_TITLES)]
+    if not first:
+        return 1
+    names = list(first[0][1])
+    title = [None if re.fullmatch("column_[0-9]+", name) else name for name in names]
+    rows = [
+        [value if isinstance(value, str) or value is None else repr(value) for value in row.values()]
+        for _, row in first
+    ]
+    place = place_below_title([title, *rows])
+    return first[place - 1][0] if place else 1
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import pytest
 
 from include.contracts import Contract, ContractError, read_contract
 from include.contracts.check import check_file
-from include.contracts.draft import write_draft
+from include.contracts.draft import draft, write_draft
 from include.landing import judge
 from tests.landing.conftest import write_contract
 from tests.landing.test_table_files import KINDS
@@ -109,6 +109,15 @@ def test_a_draft_from_a_workbook_has_the_types_of_its_cells(tmp_path: Path) -> N
     assert (contract.sheet, contract.header_row, contract.key) == ("Other", 3, ("id",))
     with pytest.raises(ContractError, match="has 2 sheets \\('Data', 'Other'\\): name one as sheet"):
         write_draft("web.others", tmp_path / "in/web/a.xlsx", folder=tmp_path / "contracts")
+
+
+def test_a_draft_of_a_sheet_finds_its_header_below_titles(tmp_path: Path) -> None:
+    rows: list[Any] = [["Sales"], [], ["id", "day", "note"], [1, (46023.0, DATE), "a"], [2, (46024.0, DATE), "b"]]
+    contract, said = drafted(tmp_path, "a.xlsx", xlsx(sheet(rows)))
+    assert (contract.header_row, contract.key) == (3, ("id",))
+    assert "headerRow is 3: the rows before hold one value at most, as titles do" in said
+    first = draft("web", "others", tmp_path / "in/web/a.xlsx", header_row=1)
+    assert "headerRow" not in first.text and "column_2" in first.text
 
 
 def zipped(**files: str | bytes) -> bytes:

@@ -95,7 +95,7 @@ def add_commands(
     )
     new.add_argument("--encoding", help="of the sample, such as Windows-1252 (UTF-8, or UTF-16 by its first bytes)")
     new.add_argument("--sheet", help="of a workbook (its only one)")
-    new.add_argument("--header-row", type=_row_count, default=1, help="of a workbook's sheet, from 1 (%(default)s)")
+    new.add_argument("--header-row", type=_row_count, help="of a workbook's sheet, from 1 (the first one below titles)")
     new.add_argument("--rows", type=_row_count, help="read so many rows of the sample (all)")
     new.add_argument("--schedule", default=DEFAULT_SCHEDULE, help="cron schedule of landing, UTC (%(default)s)")
     new.set_defaults(parser=new, preview=preview)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,8 @@ from include.contracts.read import read_contract
 from include.contracts.sample import Field
 from include.contracts.sample_file import SampleFile, read_sample
 from include.contracts.sample_key import find_key
-from include.contracts.table_sample import out_of_zip, read_table, set_types, table_format
+from include.contracts.table_sample import read_table, set_types, table_format, told_header_row
+from include.contracts.zip_sample import other_columns, parts_of_sample, parts_read
 from include.readers.packing import without_suffix
 from include.storage import FileError
 
@@ -29,10 +30,11 @@ Report = Callable[[str], None]
 
 
 class Draft(NamedTuple):
-    """The text of a contract, and whether its columns have names: a first row that looks like data may be none."""
+    """The text of a contract, and what it was drafted from."""
 
     text: str
-    has_names: bool
+    has_names: bool  # whether the columns have names: a first row that looks like data may be none
+    parts: list[Path]  # of the sample, without those that are of another dataset
 
 
 def draft(
@@ -40,13 +42,14 @@ def draft(
     dataset: str,
     sample: Path,
     *,
+    more: Sequence[Path] = (),
     delimiter: str | None = None,
     schedule: str = DEFAULT_SCHEDULE,
     rows: int | None = None,
     encoding: str | None = None,
     dialect: dict[str, Any] | None = None,
     sheet: str | None = None,
-    header_row: int = 1,
+    header_row: int | None = None,
     called: str | None = None,
     report: Report = lambda _: None,
     progress: Report = lambda _: None,
@@ -54,10 +57,10 @@ def draft(
     """Return a contract under which the sample's rows are valid.
 
     Names, types, nulls and the key are those of the whole sample, or of its first `rows`; `report` is given sentences
-    that say what was read, and how sure the key is, `progress` how many rows were read. `called` is the name of the
-    dataset's files where it is not the sample's. Raises ContractError for a sample that shows too little.
+    that say what was read, and how sure the key is, `progress` how many rows were read. `more` are further files of the
+    sample, `called` is the name of the dataset's files where it is not the sample's. Raises ContractError for a sample
+    that shows too little.
     """
-    table = table_format(sample)
     if encoding is not None and not is_encoding(encoding):
         raise ContractError(f"encoding: {encoding!r} is none that Python knows: UTF-8, Windows-1252, UTF-16, ...")
     try:
@@ -65,12 +68,19 @@ def draft(
     except ValueError as error:
         raise ContractError(str(error)) from None
     table = table_format(sample)
+    parts = [sample, *(part for part in more if table_format(part) == table)]
+    told_row = told_header_row(sample, sheet) if table == "xlsx" and header_row is None else 1
+    header_row = header_row or told_row
+    if told_row > 1:
+        report(f"headerRow is {told_row}: the rows before hold one value at most, as titles do")
     if table is not None:
-        seen = read_table(sample, table, rows=rows, sheet=sheet, header_row=header_row)
-        found = SampleFile(seen, encoding=None)
+        seen, read = read_table(parts, table, rows=rows, sheet=sheet, header_row=header_row)
+        others = [part for part in parts if part not in read] if seen.is_whole else []
+        notes = [other_columns(part.name, sample.name) for part in others]
+        found = SampleFile(seen, encoding=None, notes=notes, parts=read)
     else:
         found = read_sample(
-            sample, delimiter=delimiter, encoding=encoding, dialect=dialect or {}, rows=rows, progress=progress
+            parts, delimiter=delimiter, encoding=encoding, dialect=dialect or {}, rows=rows, progress=progress
         )
         seen = found.seen
     if not seen.rows:
@@ -78,8 +88,11 @@ def draft(
         raise ContractError(f"holds no row to draft a contract from{why}: give a larger sample")
     if not seen.fields:
         raise ContractError("holds rows without any value: give a sample with some")
+    found.notes += [f"{part.name} is left out: it is no {table or 'text'}" for part in more if part not in parts]
     for note in found.notes:
         report(note)
+    if more:
+        report(parts_read(found.parts, len(more) + 1))
     how_much = "the whole sample" if seen.is_whole else "the first of the sample, so nothing is said to be required"
     report(f"read {seen.rows:,} rows, {how_much}")
     if seen.left_out:
@@ -141,7 +154,7 @@ def draft(
         ],
     }
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
-    return Draft(text, found.has_names)
+    return Draft(text, found.has_names, found.parts)
 
 
 def draft_head(source: str, dataset: str) -> dict[str, Any]:
@@ -170,7 +183,8 @@ def write_draft(
 ) -> Path:
     """Write the draft to its file and return the file's path. Raises ContractError where it exists already.
 
-    `preview`, given the contract, the sample and how many rows of it, says what the sample would be under the draft.
+    `preview`, given the contract, the sample's files and how many rows of them, says what they would be under the
+    draft.
     """
     source, dot, dataset = name.partition(".")
     if not (dot and SOURCE_NAME.fullmatch(source) and DATASET_NAME.fullmatch(dataset)):
@@ -179,11 +193,11 @@ def write_draft(
     if file.exists():
         raise ContractError(f"{file}: is there already; change it, or remove it first")
     try:
-        with out_of_zip(sample, report) as unzipped:
-            drafted = draft(source, dataset, unzipped, called=sample.name, report=report, **options)
+        with parts_of_sample(sample) as (first, *more):
+            drafted = draft(source, dataset, first, more=more, called=sample.name, report=report, **options)
             contract = _checked(drafted.text, source, dataset)
             if preview is not None and drafted.has_names:
-                report(preview(contract, unzipped, rows=options.get("rows")))
+                report(preview(contract, drafted.parts, rows=options.get("rows")))
             elif preview is not None:
                 report("the rows are not shown, because nothing tells which values are personal")
     except (ContractError, FileError) as error:

@@ -1,4 +1,4 @@
-"""Whether a CSV begins with a header, told by its first records."""
+"""Whether and where a CSV or a sheet has a header, and whether its columns have a width, told by its first lines."""
 
 from __future__ import annotations
 
@@ -31,6 +31,29 @@ def columns_like_data(records: Sequence[Sequence[str]]) -> list[int]:
     repeated = [place for place in filled if header[place] in columns[place]]
     found = typed + (repeated if 2 * len(repeated) > len(filled) else [])
     return sorted({place + 1 for place in found})
+
+
+def place_below_title(records: Sequence[Sequence[str | None]]) -> int:
+    """Return the place, from 0, of the header below titles, which are records of one value at most; 0 for no title.
+
+    The header has texts in more than half of three columns or more.
+    """
+    for place, record in enumerate(records):
+        filled = [value for value in record if value and value.strip()]
+        if len(filled) > 1:
+            is_header = len(record) > 2 and 2 * len(filled) > len(record) and len(set(filled)) == len(filled)
+            return place if is_header and not any(test(value) for value in filled for test in _TESTS) else 0
+    return 0
+
+
+def is_fixed_width(lines: Sequence[str]) -> bool:
+    """Return whether lines are columns of a fixed width: blank at the same places, and somewhere two blanks abreast."""
+    there = [line.rstrip() for line in lines if line.strip()]
+    if len(there) < 2 or any("\t" in line for line in there):
+        return False
+    blank = [all(line[place] == " " for line in there) for place in range(min(map(len, there)))]
+    gaps = [place for place, is_blank in enumerate(blank) if is_blank and not all(blank[:place])]
+    return any(re.match(r"\S  +\S| +  \S", line[max(0, gap - 1) :]) for line in there for gap in gaps)
 
 
 def _is_like(name: str, values: list[str]) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 from open_data_contract_standard.model import CustomProperty, Server
 
 from include.contracts.dialect import read_dialect
-from include.contracts.header_guess import columns_like_data
+from include.contracts.header_guess import columns_like_data, is_fixed_width, place_below_title
 from include.contracts.model import ContractError
 from include.contracts.notation import Notation, notation_of
 from include.contracts.recognise_values import Written, kind_of, leave_doubtful, recognise_values
@@ -28,6 +28,8 @@ _DELIMITERS = (",", ";", "\t", "|", "||", "::", "~", "\x01")
 _RECORDS = 500  # that are tried
 _MOST_TITLES = 30  # lines before the header
 _YEAR = re.compile("(19|20)[0-9]{2}")  # which a column may well be called
+_FIRST_LINE = 1 << 16  # characters that it is looked for in
+_LINE_END = re.compile(r"\r+\n|\r|\n")
 _SEPARATOR = re.compile(r'"?sep=([,;|\t])"?\r*\n?', re.IGNORECASE)
 
 
@@ -111,7 +113,9 @@ def recognise(
     `delimiter` and the options `said` are a person's, `named` is what the file's name tells. Raises ContractError where
     they can't be.
     """
-    lines = re.findall(r"[^\n]*\n|[^\n]+" if "\n" in head else r"[^\r]*\r|[^\r]+", head)
+    end = _LINE_END.search(re.sub('"[^"]*"', "", head[:_FIRST_LINE]))
+    is_cr = end is not None and end[0] == "\r"  # as landing tells it, by the end of the first line
+    lines = re.findall(r"[^\r]*\r|[^\r]+" if is_cr else r"[^\n]*\n|[^\n]+", head)
     if not is_whole and len(lines) > 1:
         lines.pop()
     notes = []
@@ -127,6 +131,11 @@ def recognise(
     best = max(trials, key=lambda trial: round(trial.share, 2))  # of equal ones the first
     if best.share == 0:
         best = trials[0]
+        if delimiter is None and is_fixed_width(lines[:_RECORDS]):
+            raise ContractError(
+                "looks like columns of a fixed width, which are not read: export the file as CSV; or say its"
+                " --delimiter, where it has but one column"
+            )
     if not notes:
         notes.append(_how_sure(best, trials, is_given=delimiter is not None))
     for name, value in best.options.items():
@@ -229,18 +238,23 @@ def _how_sure(best: _Trial, trials: list[_Trial], *, is_given: bool) -> str:
 
 
 def _take_titles(best: _Trial, lines: list[str], said: dict[str, Any], notes: list[str], passed: int) -> None:
-    """Pass over the lines before the first record that has as many values as most; `passed` were already."""
+    """Pass over the lines before the first record that has as many values as most; `passed` were already.
+
+    A spreadsheet writes a title with as many delimiters as the other rows have: one value, and nothing behind it.
+    """
     if "skipRows" in said or best.width < 2:
         return
     place = next(number for number, (_, record) in enumerate(best.records) if len(record) == best.width)
-    skipped = best.records[place][0]
     behind = [len(record) == best.width for _, record in best.records[place:]]
-    if place > 0 and skipped <= _MOST_TITLES and sum(behind) >= 0.9 * len(behind):
+    titles = place_below_title([record for _, record in best.records[place:]]) if "header" not in said else 0
+    skipped = best.records[place + titles][0]
+    if place + titles > 0 and skipped <= _MOST_TITLES and sum(behind) >= 0.9 * len(behind):
         while skipped < len(lines) and not lines[skipped].strip("\r\n"):
             skipped += 1
         best.options["skipRows"] = skipped + passed
-        notes.append(f"skipRows is {skipped + passed}: the lines before have other numbers of values")
-        best.records = best.records[place:]
+        why = "hold one value at most, as titles do" if titles else "have other numbers of values"
+        notes.append(f"skipRows is {skipped + passed}: the lines before {why}")
+        best.records = best.records[place + titles :]
 
 
 def _header(best: _Trial, said: dict[str, Any], notes: list[str]) -> tuple[list[str], list[list[str | None]]]:

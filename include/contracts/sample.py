@@ -237,6 +237,11 @@ class Sample:
         self.rows_coded += rows if is_coded else 0
         self.rows += rows
 
+    def leave_out(self, why: str) -> None:
+        """Count a line or record that is no row."""
+        self.why_left_out = self.why_left_out or why
+        self.left_out += 1
+
     def _codes(self) -> int:
         return sum(field.code_count for field in self.fields.values())
 

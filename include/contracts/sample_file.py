@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from include.contracts.model import MAX_ROW_BYTES, ContractError
 from include.contracts.recognise import Recognised, recognise
 from include.contracts.sample import Sample
+from include.contracts.zip_sample import other_columns
 from include.decoding import decoded
 from include.readers import (
     ExactJson,
@@ -25,6 +26,7 @@ from include.readers import (
     told_encoding,
 )
 from include.readers.packing import without_suffix
+from include.storage import FileError
 
 _BLOCK_ROWS = 5000
 _BLOCK_BYTES = 4 << 20  # of rows that are in memory at once
@@ -42,6 +44,7 @@ class SampleFile:
     encoding: str | None  # None for a file that is no text
     csv: Recognised | None = None  # the dialect of a CSV, None for JSON
     notes: list[str] = field(default_factory=list)  # sentences that say how sure it is
+    parts: list[Path] = field(default_factory=list)  # that were read
 
     @property
     def has_names(self) -> bool:
@@ -50,7 +53,7 @@ class SampleFile:
 
 
 def read_sample(
-    file: Path,
+    parts: Sequence[Path],
     *,
     delimiter: str | None,
     encoding: str | None,
@@ -58,12 +61,14 @@ def read_sample(
     rows: int | None,
     progress: Report,
 ) -> SampleFile:
-    """Read a sample, or its first rows. `progress` is told from time to time how far it is.
+    """Read the parts of a sample, or its first rows. `progress` is told from time to time how far it is.
 
+    How it is written is told by the first part. A part with other columns, or that is of another kind, is passed over.
     Without `encoding` it is what the first bytes tell; without `delimiter`, name and beginning of the file tell whether
     it is a CSV, and of what `dialect`, but for the options that are given. Raises ContractError or FileError for a
     file that holds no rows that could land.
     """
+    file, *others = parts
     with opened(file, None, encoding) as raw:
         begin = raw.read(_HEAD_BYTES)
         encoding = encoding or told_encoding(begin)
@@ -75,7 +80,40 @@ def read_sample(
             found.seen = Sample(is_csv=True)
             _look_at_csv(found, head, delimiter, _SUFFIXES.get(suffix), dialect)
         _read(found, _lines(found, _resumed(head, text)), rows, progress)
+    found.parts.append(file)
+    for other in others:
+        if found.seen.is_whole:
+            _read_other(found, other, rows, progress)
     return found
+
+
+class _OtherColumnsError(Exception):
+    """A part has other columns than the first one."""
+
+
+def _read_other(found: SampleFile, other: Path, rows: int | None, progress: Report) -> None:
+    seen, first = found.seen, found.parts[0].name
+    try:
+        with opened(other, None, found.encoding) as raw:
+            lines = _with_columns(found, _lines(found, decoded(raw, found.encoding or "UTF-8")))
+            _read(found, lines, None if rows is None else rows - seen.rows - seen.left_out, progress)
+        found.parts.append(other)
+    except _OtherColumnsError:
+        found.notes.append(other_columns(other.name, first))
+    except FileError as error:
+        found.notes.append(f"{other.name} is left out: {error}")
+
+
+def _with_columns(found: SampleFile, lines: Iterable[Line]) -> Iterator[Line]:
+    """Yield the lines of a part. Raises _OtherColumnsError where its first row has other names than the sample's."""
+    is_first = True
+    for line in lines:
+        if is_first and line[3] is None and isinstance(line[2], dict):
+            is_first = False
+            names, known = set(line[2]), set(found.seen.fields)
+            if names != known if found.csv is not None else not names & known:
+                raise _OtherColumnsError
+        yield line
 
 
 def _is_csv(suffix: str, head: bytes) -> bool:
@@ -134,9 +172,7 @@ def _read(found: SampleFile, lines: Iterable[Line], rows: int | None, progress: 
 def _leave_out(found: SampleFile, number: int, problem: Unreadable | None) -> None:
     if found.csv is not None and problem is not None and problem.code == "encoding":
         raise _wrong_encoding(found)
-    if not found.seen.left_out:
-        found.seen.why_left_out = f"line {number}: {problem.reason if problem else 'is no JSON object'}"
-    found.seen.left_out += 1
+    found.seen.leave_out(f"line {number}: {problem.reason if problem else 'is no JSON object'}")
 
 
 def _add(found: SampleFile, block: list[dict[str, Any]]) -> None:

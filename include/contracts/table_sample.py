@@ -4,52 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import re
-import tempfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from include.contracts.model import MAX_FETCH_BYTES, ContractError
+from include.contracts.header_guess import place_below_title
+from include.contracts.model import MAX_FETCH_BYTES
 from include.contracts.sample import Sample
 from include.readers import Line, opened
-from include.readers.packing import BEGIN_BYTES, copy_limited, packing_of, unpacked
+from include.readers.packing import BEGIN_BYTES, packing_of, unpacked
 from include.readers.table_lines import Wanted
 from include.readers.tables import seekable, table_rows
 from include.storage import hash_of
 
 _BLOCK_ROWS = 5000
+_MOST_TITLES = 30  # rows before the header
 _PARQUET = re.compile(rb"PAR1[\0-\x08\x0e-\x1f]")
 _WORKBOOK = re.compile(
     rb"PK\x03\x04.{0,4000}(\[content_types\]\.xml|xl/)|PK\x03\x04.{26}mimetypeapplication/vnd\.oasis|\xd0\xcf\x11\xe0",
     re.DOTALL | re.IGNORECASE,
 )
-
-
-@contextlib.contextmanager
-def out_of_zip(sample: Path, report: Callable[[str], None]) -> Iterator[Path]:
-    """Give the sample or, where it is a zip of files, the first of them by name. A workbook is none."""
-    if table_format(sample) is not None or not (sample.is_file() and zipfile.is_zipfile(sample)):
-        yield sample
-        return
-    with zipfile.ZipFile(sample) as packed, tempfile.TemporaryDirectory() as folder:
-        shown = [i for i in packed.infolist() if not i.is_dir() and not re.search(r"(^|/)(\.|__MACOSX/)", i.filename)]
-        if not shown:
-            raise ContractError("is a zip without a file: give another sample")
-        first = min(shown, key=lambda info: info.filename)
-        if first.flag_bits & 1:
-            raise ContractError("is an encrypted zip: give one without a password")
-        report(f"read {first.filename}, the first of {len(shown)} files in the zip")
-        file = Path(folder, Path(first.filename.replace("\\", "/")).name)
-        try:
-            with packed.open(first) as stream, file.open("wb") as out:
-                copy_limited(stream, out, MAX_FETCH_BYTES)
-        except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError):
-            raise ContractError(f"{first.filename} is damaged in the zip: give another sample") from None
-        yield file
 
 
 def table_format(sample: Path) -> str | None:
@@ -65,39 +41,79 @@ def table_format(sample: Path) -> str | None:
     return "xlsx" if _WORKBOOK.match(begin) else None
 
 
-def read_table(sample: Path, format_: str, *, rows: int | None, sheet: str | None, header_row: int) -> Sample:
-    """Read a sample, of which `table_format` has told the format. Raises FileError for one that can't be read."""
+def read_table(
+    parts: Sequence[Path], format_: str, *, rows: int | None, sheet: str | None, header_row: int
+) -> tuple[Sample, list[Path]]:
+    """Read the parts of a sample, of which `table_format` has told the format, and return which were read.
+
+    A part with other columns than the first is passed over. Raises FileError for one that can't be read.
+    """
     columns: dict[str, Wanted] | None = None
     if format_ == "xlsx":  # a column of texts and numbers is one of texts
-        with _lines(sample, format_, columns, sheet, header_row) as lines:
-            columns = _wanted(islice(lines, rows))
-    seen = Sample(is_csv=False)
-    with _lines(sample, format_, columns, sheet, header_row) as lines:
+        with _lines(parts, format_, columns, sheet, header_row) as lines:
+            columns = _wanted(line for _, line in islice(lines, rows))
+    seen, read = Sample(is_csv=False), [parts[0]]
+    with _lines(parts, format_, columns, sheet, header_row) as lines:
         names: list[str] = []
         while block := list(islice(lines, _BLOCK_ROWS if rows is None else min(_BLOCK_ROWS, rows - seen.rows))):
-            valid = [value for _, _, value, problem in block if problem is None]
-            seen.left_out += len(block) - len(valid)
+            valid = [value for _, (_, _, value, problem) in block if problem is None]
+            for _, (number, _, _, problem) in block:
+                if problem is not None:
+                    seen.leave_out(f"line {number}: {problem.reason}")
             names = names or list(next(iter(valid), {}))
             seen.add({name: [_sampled(value[name]) for value in valid] for name in names}, len(valid))
+            read += dict.fromkeys(part for part, _ in block if part not in read)
             if rows is not None and seen.rows + seen.left_out >= rows:
                 break
         seen.is_whole = next(lines, None) is None
-    return seen
+    return seen, read
+
+
+def told_header_row(part: Path, sheet: str | None) -> int:
+    """Return the row of a sheet that has the names: the first one, or the one below titles."""
+    with _lines([part], "xlsx", None, sheet, 1) as lines:
+        first = [(number, value or {}) for _, (number, _, value, _) in islice(lines, _MOST_TITLES)]
+    if not first:
+        return 1
+    names = list(first[0][1])
+    title = [None if re.fullmatch("column_[0-9]+", name) else name for name in names]
+    rows = [
+        [value if isinstance(value, str) or value is None else repr(value) for value in row.values()]
+        for _, row in first
+    ]
+    place = place_below_title([title, *rows])
+    return first[place - 1][0] if place else 1
 
 
 @contextlib.contextmanager
 def _lines(
-    sample: Path, format_: str, columns: dict[str, Wanted] | None, sheet: str | None, header_row: int
-) -> Iterator[Iterator[Line]]:
-    with (
-        opened(sample, hash_of(sample), format_=format_) as stream,
-        seekable(stream, sample, MAX_FETCH_BYTES) as file,
-        table_rows(format_, file, columns, sheet=sheet, header_row=header_row, max_bytes=MAX_FETCH_BYTES) as lines,
-    ):
+    parts: Sequence[Path], format_: str, columns: dict[str, Wanted] | None, sheet: str | None, header_row: int
+) -> Iterator[Iterator[tuple[Path, Line]]]:
+    """Give the lines of the parts that have the columns of the first one, each with its part."""
+
+    def lines_of(part: Path) -> Iterator[Line]:
+        with (
+            opened(part, hash_of(part), format_=format_) as stream,
+            seekable(stream, part, MAX_FETCH_BYTES) as file,
+            table_rows(format_, file, columns, sheet=sheet, header_row=header_row, max_bytes=MAX_FETCH_BYTES) as lines,
+        ):
+            yield from lines
+
+    def all_lines() -> Generator[tuple[Path, Line]]:
+        names: set[str] = set()
+        for part in parts:
+            for number, line in enumerate(lines_of(part)):
+                if line[2]:
+                    names = names or set(line[2])
+                    if number == 0 and set(line[2]) != names:
+                        break
+                yield part, line
+
+    with contextlib.closing(all_lines()) as lines:
         yield lines
 
 
-def _wanted(lines: Iterator[Line]) -> dict[str, Wanted]:
+def _wanted(lines: Iterable[Line]) -> dict[str, Wanted]:
     """Return what the columns of a sheet hold, as far as it decides how their cells are read."""
     kinds: dict[str, set[str]] = {}
     for _, _, value, problem in lines:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from include.contracts import Contract, holds_personal
@@ -30,9 +30,13 @@ class _EnoughRowsError(Exception):
 
 
 def preview(
-    contract: Contract, sample: Path, *, rows: int | None = None, progress: Callable[[str], None] = lambda _: None
+    contract: Contract,
+    parts: Sequence[Path],
+    *,
+    rows: int | None = None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> str:
-    """Judge a sample, or about its first `rows`, and return the first valid rows and what share is valid, as text.
+    """Judge the files of a sample, or about its first `rows`; return the first valid rows and what share is valid.
 
     Nothing is loaded or moved. Raises FileError for a file that would not be landed at all.
     """
@@ -50,9 +54,10 @@ def preview(
 
     with RejectedRows(contract) as rejects:
         with contextlib.suppress(_EnoughRowsError):
-            read_rows(RowSchema(contract), "sample", sample, None, keep, rejects)
-        parts = [_first_rows(contract, first)] if first else []
-        return "\n".join([*parts, _share(contract, valid, rejects)])
+            for part in parts:
+                read_rows(RowSchema(contract), "sample", part, None, keep, rejects)
+        shown = [_first_rows(contract, first)] if first else []
+        return "\n".join([*shown, _share(contract, valid, rejects)])
 
 
 def _share(contract: Contract, valid: int, rejects: RejectedRows) -> str:

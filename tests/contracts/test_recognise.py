@@ -34,6 +34,11 @@ def told(head: str, **said: Any) -> Recognised:
         ("# by hand, or so, it seems\nid,t\n1,a\n# x\n2,b\n", ",", {"commentChar": "#"}, ["id", "t"]),
         ("Report\nof 2026\n\nid;t\n1;a\n2;b\n3;c\n4;d\n", ";", {"skipRows": 3}, ["id", "t"]),
         ("sep=;\nReport\nid;t\n1;a\n2;b\n3;c\n4;d\n5;e\n", ";", {"skipRows": 2}, ["id", "t"]),
+        ("Report;;\n;;\nid;t;u\n1;a;b\n2;c;d\n", ";", {"skipRows": 2}, ["id", "t", "u"]),
+        ("Report\nof 2026;;\nid;t;u\n" + "1;a;b\n" * 12, ";", {"skipRows": 2}, ["id", "t", "u"]),
+        ("id;;\n1;2;3\n4;5;6\n", ";", {}, ["id", "column_2", "column_3"]),
+        ("id;t;u\na;;\nb;c;d\n", ";", {}, ["id", "t", "u"]),
+        (";t\n1;a\n2;b\n", ";", {}, ["column_1", "t"]),
         ("sep=|\nid|t;u;v\n1|a;b;c\n", "|", {}, ["id", "t;u;v"]),
         ("Berlin,2020-01-31\nParis,2020-02-01\nRome,2020-03-01\n", ",", {"header": False}, ["column_1", "column_2"]),
         ("1,\\N\n2,\\N\n3,x\n", ",", {"missingValues": ["", "\\N"], "header": False}, ["column_1", "column_2"]),
@@ -155,6 +160,25 @@ def test_what_the_first_values_tell_is_left_where_later_ones_differ(tmp_path: Pa
     for each in document["schema"][0]["properties"]:
         assert each["physicalType"] == "text"
         assert not each.keys() & {"customProperties", "logicalTypeOptions"}
+
+
+@pytest.mark.parametrize(
+    ("head", "is_refused"),
+    [
+        ("0001  anna    12\n0002  bert    13\n", True),
+        ("id   name  n\n1    a     2\n\n22   bcd   3\n", True),
+        ("hello world\nhelp! would\n", False),
+        ("Total  a b\nx y z\n", False),
+        ("0001  anna,12\n0002  bert,13\n", False),
+    ],
+)
+def test_a_file_of_fixed_width_is_refused_by_name(head: str, is_refused: bool) -> None:
+    if is_refused:
+        with pytest.raises(ContractError, match="columns of a fixed width"):
+            told(head)
+        assert recognise(head, is_whole=True, delimiter=",", said={}).names
+    else:
+        assert told(head).names
 
 
 def test_options_that_contradict_each_other_are_one_sentence() -> None:

@@ -56,6 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @example(header="a,b\n", text="\n   \n1,2\n\n")
 @example(header="a,b\r", text="1,2\r3,4\r")
 @example(header="a,b\n", text="1,2\r3\n4,5\n")
+@example(header="x|y\r", text="0\r\n\t")
 @hypothesis_settings(deadline=None, max_examples=50)
 def test_a_draft_of_any_csv_takes_every_row_that_it_read(folder: Path, header: str, text: str) -> None:
     try:
@@ -85,7 +86,7 @@ def test_a_draft_of_any_json_takes_every_row_that_it_read(folder: Path, rows: li
 def seen(folder: Path, content: bytes, name: str = "s.csv", **options: Any) -> Sample:
     (folder / name).write_bytes(content)
     given = {"delimiter": None, "encoding": None, "dialect": {}, "rows": None, "progress": lambda _: None} | options
-    return read_sample(folder / name, **given).seen
+    return read_sample([folder / name], **given).seen
 
 
 def test_json_keeps_its_digits_and_a_key_named_twice_is_no_row(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import io
+import re
 import zipfile
 from datetime import date
 from decimal import Decimal
@@ -16,7 +17,7 @@ import pytest
 
 from include.contracts import Contract, ContractError, read_contract
 from include.contracts.check import check_file
-from include.contracts.draft import write_draft
+from include.contracts.draft import draft, write_draft
 from include.landing import judge
 from tests.landing.conftest import write_contract
 from tests.landing.test_table_files import KINDS
@@ -110,15 +111,66 @@ def test_a_draft_from_a_workbook_has_the_types_of_its_cells(tmp_path: Path) -> N
         write_draft("web.others", tmp_path / "in/web/a.xlsx", folder=tmp_path / "contracts")
 
 
-def test_a_draft_from_a_zip_is_one_of_its_first_file(tmp_path: Path) -> None:
+def test_a_draft_of_a_sheet_finds_its_header_below_titles(tmp_path: Path) -> None:
+    rows: list[Any] = [["Trades"], [], ["id", "day", "note"], [1, (46023.0, DATE), "a"], [2, (46024.0, DATE), "b"]]
+    contract, said = drafted(tmp_path, "a.xlsx", xlsx(sheet(rows)))
+    assert (contract.header_row, contract.key) == (3, ("id",))
+    assert "headerRow is 3: the rows before hold one value at most, as titles do" in said
+    first = draft("web", "others", tmp_path / "in/web/a.xlsx", header_row=1)
+    assert "headerRow" not in first.text and "column_2" in first.text
+
+
+def zipped(**files: str | bytes) -> bytes:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as content:
-        content.writestr("__MACOSX/._a.csv", "x")
-        content.writestr("b.csv", "id;name\n1;a\n")
-        content.writestr("a.csv", "id;name\n2;b\n")
-    contract, said = drafted(tmp_path, "day.zip", made.getvalue())
+        for name, file in files.items():
+            content.writestr(re.sub(r"__(csv|pdf|parquet)$", r".\1", name), file)
+    return made.getvalue()
+
+
+def test_a_draft_from_a_zip_is_one_of_all_its_files(tmp_path: Path) -> None:
+    """By its first file alone `day` would be the key, and each shop's rows would replace those of another."""
+    days = "2026-01-01\n{0};2026-01-02\n"
+    shops = {f"shop{n}__csv": f"shop;day\n{n};{days.format(n)}" for n in (2, 1, 3)}
+    contract, said = drafted(tmp_path, "day.zip", zipped(**{"__MACOSX/._a.csv": "x"}, **shops))
     assert (contract.path, contract.format, contract.dialect.delimiter) == ("web/day.zip", "csv", ";")
-    assert said[0] == "read a.csv, the first of 2 files in the zip"
+    assert contract.key == ("shop", "day")
+    assert "read 3 of the 3 files in the zip: shop1.csv, shop2.csv, shop3.csv" in said
+    assert "read 6 rows, the whole sample" in said
+
+
+def test_files_of_other_datasets_in_a_zip_are_named_and_no_part_of_its_draft(tmp_path: Path) -> None:
+    content = zipped(a__csv="id,name\n1,a\n", b__csv="id,city\nx,b\n", c__csv="name,id\nc,2\n", d__pdf=b"%PDF-1.7\n")
+    (tmp_path / "day.zip").write_bytes(content)
+    said: list[str] = []
+    judged: list[str] = []
+
+    def show(_: Contract, parts: list[Path], **__: Any) -> str:
+        judged.extend(part.name for part in parts)
+        return ""
+
+    file = write_draft(
+        "web.things", tmp_path / "day.zip", folder=tmp_path / "contracts", report=said.append, preview=show
+    )
+    assert types(read_contract(file)) == {"id": ("integer", "bigint"), "name": ("string", "text")}
+    assert judged == ["a.csv", "c.csv"]
+    assert "read 2 rows, the whole sample" in said
+    assert [each.partition(":")[0] for each in said if "left out" in each] == ["b.csv is left out", "d.pdf is left out"]
+    assert any("such as .zip!a.csv" in each for each in said)
+
+
+def test_a_draft_from_a_zip_of_parquet_files_reads_them_all(tmp_path: Path) -> None:
+    def part(**columns: list[int]) -> bytes:
+        made = io.BytesIO()
+        pq.write_table(pa.table(columns), made)
+        return made.getvalue()
+
+    content = zipped(a__parquet=part(id=[1, 2], n=[1, 2]), b__parquet=part(id=[1, 2], n=[3, 4]), c__parquet=part(x=[1]))
+    (tmp_path / "day.zip").write_bytes(content)
+    said: list[str] = []
+    file = write_draft("web.things", tmp_path / "day.zip", folder=tmp_path / "contracts", report=said.append)
+    assert read_contract(file).key == ("n",)
+    assert "read 2 of the 3 files in the zip: a.parquet, b.parquet" in said
 
 
 @pytest.mark.parametrize(
@@ -157,6 +209,6 @@ def test_an_option_that_is_not_carried_out_is_refused(tmp_path: Path, format_: s
 
 
 def test_the_sheet_and_its_header_row_are_read(tmp_path: Path) -> None:
-    more = "customProperties: [{property: sheet, value: Sales 2026}, {property: headerRow, value: 4}]"
+    more = "customProperties: [{property: sheet, value: Trades 2026}, {property: headerRow, value: 4}]"
     contract = write_contract(tmp_path, KINDS.replace(SERVER, f"{SERVER}, {more}"), "xlsx")
-    assert (contract.sheet, contract.header_row, contract.format) == ("Sales 2026", 4, "xlsx")
+    assert (contract.sheet, contract.header_row, contract.format) == ("Trades 2026", 4, "xlsx")

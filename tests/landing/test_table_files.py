@@ -226,8 +226,8 @@ def test_who_lands_no_table_does_not_import_its_libraries() -> None:
 def test_the_sheet_of_the_contract_is_read(tmp_path: Path) -> None:
     both = xlsx(sheet([["note"], ["x"]]), sheet([["id", "label"], [1, "a"]]))
     assert judged(things_of("xlsx", tmp_path, sheet="Other"), tmp_path, both)[0].rows_loaded == 1
-    missing = judged(things_of("xlsx", tmp_path, sheet="Sales"), tmp_path, both)[0]
-    assert missing.note == "has no sheet 'Sales' but 'Data', 'Other': mend the file or the contract"
+    missing = judged(things_of("xlsx", tmp_path, sheet="Trades"), tmp_path, both)[0]
+    assert missing.note == "has no sheet 'Trades' but 'Data', 'Other': mend the file or the contract"
 
 
 def test_a_table_that_changes_while_it_is_read_is_left_to_the_next_run(

@@ -139,8 +139,8 @@ def test_the_sheet_is_the_one_that_was_named() -> None:
     assert values(both, sheet="Other") == [[2, "id: cell A2 holds an error: mend it"], [3, 2]]
     with pytest.raises(UnusableFileError, match="has 2 sheets \\('Data', 'Other'\\): name one as sheet"):
         values(both)
-    with pytest.raises(UnusableFileError, match="has no sheet 'Sales' but 'Data', 'Other'"):
-        values(both, sheet="Sales")
+    with pytest.raises(UnusableFileError, match="has no sheet 'Trades' but 'Data', 'Other'"):
+        values(both, sheet="Trades")
     assert values(xlsx(one, two, hidden=("Other",))) == [[2, 1]]
     with pytest.raises(UnusableFileError, match="has nothing in the sheet 'Data'"):
         values(xlsx(sheet([])))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from include.contracts.model import MAX_FETCH_BYTES, ContractError
 from include.contracts.table_sample import table_format
-from include.readers.tables import copy_limited
+from include.readers.packing import copy_limited
 
 _NAMED = 5
 _HIDDEN = re.compile(r"(^|/)(\.|__MACOSX/)")

@@ -158,6 +158,8 @@ def _candidates(text: str, delimiter: str | None, said: dict[str, Any]) -> Itera
     if "commentChar" not in said and re.search(r"^#", text, re.MULTILINE):
         comments.append({"commentChar": "#"})
     for each, *options in product(delimiters, quotes, escapes, spaces, comments):
+        if {"skipInitialSpace": True} in options and each.isspace():
+            continue
         yield each, {**said, **{name: value for part in options for name, value in part.items()}}
 
 

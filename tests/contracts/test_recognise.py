@@ -31,6 +31,7 @@ def told(head: str, **said: Any) -> Recognised:
         ("id,t\n1,'a,b'\n2,'c'\n", ",", {"quoteChar": "'"}, ["id", "t"]),
         ('id,t\n1,"a\\"b"\n2,"c\\\\"\n3,\\N\n', ",", {"escapeChar": "\\", "missingValues": ["", "\\N"]}, ["id", "t"]),
         ('id, t\n1, "a, b"\n2, c\n', ",", {"skipInitialSpace": True}, ["id", "t"]),
+        ('id\tt\n1\t"a, ""b"", c"\n2\tc\n', "\t", {}, ["id", "t"]),
         ("# by hand, or so, it seems\nid,t\n1,a\n# x\n2,b\n", ",", {"commentChar": "#"}, ["id", "t"]),
         ("Report\nof 2026\n\nid;t\n1;a\n2;b\n3;c\n4;d\n", ";", {"skipRows": 3}, ["id", "t"]),
         ("sep=;\nReport\nid;t\n1;a\n2;b\n3;c\n4;d\n5;e\n", ";", {"skipRows": 2}, ["id", "t"]),

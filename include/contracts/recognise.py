@@ -72,7 +72,9 @@ class Recognised:
             return  # later values are written in other ways
         if written.type_options:
             prop["logicalTypeOptions"] = written.type_options
-        options = {n: value for n, value in written.options.items() if (n, kind) != ("decimalChar", "integer")}
+        options = dict(written.options)
+        if kind == "integer" and options.get("groupChar") != ".":  # which is the decimalChar where none is stated
+            options.pop("decimalChar", None)
         stated = [{"property": name, "value": value} for name, value in options.items()]
         if stated:
             prop["customProperties"] = [*prop.pop("customProperties", []), *stated]

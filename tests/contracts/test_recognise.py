@@ -9,11 +9,13 @@ import pytest
 import yaml
 
 from include.cli import main
-from include.contracts.draft import draft
+from include.contracts.draft import draft, write_draft
 from include.contracts.model import ContractError
 from include.contracts.notation import Notation
+from include.contracts.read import read_contract
 from include.contracts.recognise import Recognised, recognise
 from include.contracts.recognise_values import Written, recognise_values
+from include.landing import judge
 from tests.landing.conftest import write_contract
 from tests.landing.test_dialect_files import CORPUS, landed
 
@@ -156,6 +158,15 @@ def test_what_the_first_values_tell_is_left_where_later_ones_differ(tmp_path: Pa
     for each in document["schema"][0]["properties"]:
         assert each["physicalType"] == "text"
         assert not each.keys() & {"customProperties", "logicalTypeOptions"}
+
+
+def test_integers_with_points_between_thousands_are_drafted_and_land(tmp_path: Path) -> None:
+    sample = tmp_path / "in/web/s.csv"
+    sample.parent.mkdir(parents=True)
+    sample.write_text("id;n\n1;200.000.000\n2;1.234.567\n")
+    contract = read_contract(write_draft("web.things", sample, folder=tmp_path / "contracts"))
+    assert [column.type for column in contract.columns] == ["bigint", "bigint"]
+    assert judge(contract, ["web/s.csv"], root=str(tmp_path / "in")).rows_loaded == 2
 
 
 def test_options_that_contradict_each_other_are_one_sentence() -> None:

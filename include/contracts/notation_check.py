@@ -39,6 +39,8 @@ def notation_problems(prop: SchemaProperty, path: tuple[str, ...], landing: Serv
         yield from (f"{place}: {name}: nothing lands in this table" for name in stated)
         return
     for name in stated:
+        if (name, kind) == ("decimalChar", "integer") and "groupChar" in stated:
+            continue  # points between thousands are none before decimals
         if kind not in _KINDS_OF[name]:
             yield f"{place}: {name}: is carried out for {', '.join(_KINDS_OF[name])}, and this is of the type {kind}"
         elif name in ("decimalChar", "groupChar") and not _is_text(prop, landing):

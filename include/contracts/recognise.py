@@ -74,7 +74,9 @@ class Recognised:
             return  # later values are written in other ways
         if written.type_options:
             prop["logicalTypeOptions"] = written.type_options
-        options = {n: value for n, value in written.options.items() if (n, kind) != ("decimalChar", "integer")}
+        options = dict(written.options)
+        if kind == "integer" and options.get("groupChar") != ".":  # which is the decimalChar where none is stated
+            options.pop("decimalChar", None)
         stated = [{"property": name, "value": value} for name, value in options.items()]
         if stated:
             prop["customProperties"] = [*prop.pop("customProperties", []), *stated]
@@ -167,6 +169,8 @@ def _candidates(text: str, delimiter: str | None, said: dict[str, Any]) -> Itera
     if "commentChar" not in said and re.search(r"^#", text, re.MULTILINE):
         comments.append({"commentChar": "#"})
     for each, *options in product(delimiters, quotes, escapes, spaces, comments):
+        if {"skipInitialSpace": True} in options and each.isspace():
+            continue
         yield each, {**said, **{name: value for part in options for name, value in part.items()}}
 
 

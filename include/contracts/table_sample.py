@@ -12,6 +12,7 @@ from typing import Any
 
 from include.contracts.header_guess import place_below_title
 from include.contracts.model import MAX_FETCH_BYTES
+from include.contracts.names import free_column
 from include.contracts.sample import Sample
 from include.readers import Line, opened
 from include.readers.packing import BEGIN_BYTES, packing_of, unpacked
@@ -51,7 +52,7 @@ def read_table(
     columns: dict[str, Wanted] | None = None
     if format_ == "xlsx":  # a column of texts and numbers is one of texts
         with _lines(parts, format_, columns, sheet, header_row) as lines:
-            columns = _wanted(line for _, line in islice(lines, rows))
+            columns = _wanted(line for _, line in islice(lines, rows)) or None  # None: no row says what they hold
     seen, read = Sample(is_csv=False), [parts[0]]
     with _lines(parts, format_, columns, sheet, header_row) as lines:
         names: list[str] = []
@@ -155,18 +156,31 @@ def set_types(properties: list[dict[str, Any]], sample: Path) -> None:
         opened(sample, hash_of(sample), format_="parquet") as stream,
         seekable(stream, sample, MAX_FETCH_BYTES) as file,
     ):
-        _set_types(properties, list(parquet_schema(file)))
+        _set_types(properties, list(parquet_schema(file)), (), set(_columns(properties)))
 
 
-def _set_types(properties: list[dict[str, Any]], fields: list[Any]) -> None:
+def _columns(properties: list[dict[str, Any]]) -> Iterator[str]:
+    for prop in properties:
+        if "physicalType" in prop:
+            yield prop.get("physicalName", prop["name"])
+        else:
+            yield from _columns(prop["properties"])
+
+
+def _set_types(properties: list[dict[str, Any]], fields: list[Any], above: tuple[str, ...], taken: set[str]) -> None:
+    from include.readers.parquet_rows import holds_map, is_map, logical_and_physical
+
     by_name = {field.name: field for field in fields}
     for prop in properties:
         field = by_name[prop["name"]]
-        if prop["logicalType"] == "object" and prop.get("properties") and "physicalType" not in prop:
-            _set_types(prop["properties"], list(field.type))
+        if holds_map(field.type):
+            prop.pop("items", None)
+        if prop["logicalType"] == "object" and "physicalType" not in prop:
+            if is_map(field.type):
+                _make_one_column(prop, above, taken)
+            else:
+                _set_types(prop["properties"], list(field.type), (*above, prop["name"]), taken)
             continue
-        from include.readers.parquet_rows import logical_and_physical
-
         types = logical_and_physical(field.type)
         if types is None:
             continue
@@ -177,3 +191,13 @@ def _set_types(properties: list[dict[str, Any]], fields: list[Any]) -> None:
             prop["customProperties"] = custom
         if prop["logicalType"] != "string":
             prop.pop("logicalTypeOptions", None)
+
+
+def _make_one_column(prop: dict[str, Any], above: tuple[str, ...], taken: set[str]) -> None:
+    """Make a map, which has other keys in other rows, one column of jsonb. A struct has a column for each value."""
+    taken.difference_update(_columns(prop.pop("properties")))
+    column = free_column("_".join((*above, prop["name"])), taken)
+    taken.add(column)
+    if column != prop["name"]:
+        prop["physicalName"] = column
+    prop["physicalType"] = "jsonb"

@@ -29,6 +29,7 @@ import psycopg
 from psycopg import sql
 
 from include.contracts import Contract
+from include.contracts.names import first_free
 from include.landing.deliveries import Place
 from include.landing.tables import NEWEST_FIRST, column_list, key_hash, name_of
 from include.postgres import Connection, safe_message
@@ -226,7 +227,10 @@ def _statements(contract: Contract, place: Place | None) -> _Statements:
     """
     types = {column.name: column.type for column in contract.columns}
     key = [sql.Identifier(name) for name in contract.key]
+    # They stand beside the contract's columns, of which one may be called so.
+    ours = {name: sql.Identifier(first_free(name, set(types))) for name in ("number", "placed_at", "is_duplicate")}
     parts: dict[str, sql.Composable] = {
+        **ours,
         "at": sql.SQL("now()"),
         "until": sql.SQL(""),
         "table": name_of(contract),
@@ -251,7 +255,7 @@ def _statements(contract: Contract, place: Place | None) -> _Statements:
         parts |= _placed(place, parts)
     # LIMIT in a lateral join forces one index lookup per key; a plain join may read the whole table for each chunk.
     find_keys = sql.SQL(
-        "select number from rows from ({texts}) with ordinality as keys({key}, number) cross join lateral"
+        "select {number} from rows from ({texts}) with ordinality as keys({key}, {number}) cross join lateral"
         " (select from {table} t where {table_hash} = hash_record_extended(row({values}), 0) limit 1) as found"
     )
     drop_repetitions = sql.SQL(
@@ -262,14 +266,14 @@ def _statements(contract: Contract, place: Place | None) -> _Statements:
     )
     append = sql.SQL(
         "with appended as ("
-        "insert into {table} ({columns}, _file, _line, _loaded_at) select {columns}, _file, _line, placed_at from ("
+        "insert into {table} ({columns}, _file, _line, _loaded_at) select {columns}, _file, _line, {placed_at} from ("
         " select stage.*, row_number() over (partition by {hash} order by stage._file, stage._line) = 1"
-        "  and newest._line is not null and row({staged}) is not distinct from row({old}) as is_duplicate"
-        " from (select stage.*, {at} as placed_at from stage) as stage left join lateral ("
+        "  and newest._line is not null and row({staged}) is not distinct from row({old}) as {is_duplicate}"
+        " from (select stage.*, {at} as {placed_at} from stage) as stage left join lateral ("
         "  select t.* from {table} t where {table_hash} = {hash} and {same_key}{until}"
         "  order by {newest_first} limit 1"
         " ) as newest on true"
-        ") as compared where not is_duplicate returning _file"
+        ") as compared where not {is_duplicate} returning _file"
         ") select _file, count(*) from appended group by _file"
     )
     return _Statements(
@@ -288,8 +292,8 @@ def _placed(place: Place, parts: dict[str, sql.Composable]) -> dict[str, sql.Com
         "case when exists (select from {table} t where {table_hash} = {hash} and {same_key}"
         " and t._loaded_at < {at} and t._file = any({later}::text[])) then {before} else {at} end"
     )
-    until = sql.SQL(" and (t._loaded_at, t._file, t._line) < (stage.placed_at, stage._file, stage._line)")
-    return {"at": at.format(**(parts | times)) if place.later else times["at"], "until": until}
+    until = sql.SQL(" and (t._loaded_at, t._file, t._line) < (stage.{placed_at}, stage._file, stage._line)")
+    return {"at": at.format(**(parts | times)) if place.later else times["at"], "until": until.format(**parts)}
 
 
 def _rejected(error: psycopg.Error, data: bytes) -> UnusableFileError:

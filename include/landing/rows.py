@@ -234,6 +234,8 @@ def _property_schema(spec: SchemaProperty, is_text: bool) -> dict[str, Any]:
     schema: dict[str, Any] = {}
     if kind == "object":
         schema = _object_schema(spec.properties or [], is_text)
+        if spec.physicalType and not spec.properties:  # one column of any keys, such as a map
+            del schema["additionalProperties"]
     elif kind == "array":
         schema = {"type": "array"} | {k: options[k] for k in ("minItems", "maxItems", "uniqueItems") if k in options}
         if spec.items:

@@ -119,7 +119,8 @@ def _header(cells: list[Any], row: int, left: int, sheet: CalamineSheet, odd: Od
     """Return the places of the columns and their names. A column with neither a name nor a value is none."""
     if not any(cell != "" for cell in cells):
         raise UnusableFileError(
-            f"has no header in row {row} of the sheet {sheet.name!r}: say in the contract which headerRow it has"
+            f"has no header in row {row} of the sheet {sheet.name!r}: say which row it is, as headerRow in the contract"
+            " or --header-row for a draft"
         )
     texts = [str(_value(cell, Wanted(kind="string"), is_excel=False)) if cell != "" else "" for cell in cells]
     used = {place for place, text in enumerate(texts) if text.strip()}

@@ -227,6 +227,24 @@ def _as_bytes(type_: pa.DataType) -> pa.DataType:
     return type_
 
 
+def is_map(type_: pa.DataType) -> bool:
+    """Return whether a type is that of maps."""
+    return bool(types.is_map(type_))
+
+
+def holds_map(type_: pa.DataType) -> bool:
+    """Return whether a type is that of lists or maps that hold maps, at whatever depth."""
+    if types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_):
+        return _is_or_holds_map(type_.value_type)
+    return bool(types.is_map(type_)) and _is_or_holds_map(type_.item_type)
+
+
+def _is_or_holds_map(type_: pa.DataType) -> bool:
+    if types.is_struct(type_):
+        return any(_is_or_holds_map(field.type) for field in type_)
+    return bool(types.is_map(type_)) or holds_map(type_)
+
+
 def logical_and_physical(type_: pa.DataType) -> tuple[str, str] | None:
     """Return the logical type and that of a column for every value of a type; None for texts and nested ones."""
     if isinstance(type_, pa.BaseExtensionType):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from include.readers.exact_json import shown_key
 from include.readers.streams import Line, Unreadable
 from include.storage import UnusableFileError
 
@@ -36,11 +37,12 @@ def check_columns(names: list[str], columns: dict[str, Wanted] | None) -> None:
     else:
         missing = [name for name, wanted in columns.items() if wanted.required and name not in names]
         unknown = [name for name in names if name not in columns]
-    if missing or unknown or twice:
+    if missing or unknown:
         parts = [f"lacks {', '.join(missing)}"] if missing else []
         parts += [f"has {len(unknown)} that the contract does not know"] if unknown else []
-        parts += [] if missing or unknown else ["names a column twice"]
         raise UnusableFileError(f"has columns of which it {' and '.join(parts)}: mend the file or the contract")
+    if twice:
+        raise UnusableFileError(f"names the column {shown_key(twice[0])} twice: rename one of them")
 
 
 def line_of(number: int, row: dict[str, Any], odd: list[str] | None) -> Line:

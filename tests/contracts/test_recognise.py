@@ -9,11 +9,13 @@ import pytest
 import yaml
 
 from include.cli import main
-from include.contracts.draft import draft
+from include.contracts.draft import draft, write_draft
 from include.contracts.model import ContractError
 from include.contracts.notation import Notation
+from include.contracts.read import read_contract
 from include.contracts.recognise import Recognised, recognise
 from include.contracts.recognise_values import Written, recognise_values
+from include.landing import judge
 from tests.landing.conftest import write_contract
 from tests.landing.test_dialect_files import CORPUS, landed
 
@@ -31,6 +33,7 @@ def told(head: str, **said: Any) -> Recognised:
         ("id,t\n1,'a,b'\n2,'c'\n", ",", {"quoteChar": "'"}, ["id", "t"]),
         ('id,t\n1,"a\\"b"\n2,"c\\\\"\n3,\\N\n', ",", {"escapeChar": "\\", "missingValues": ["", "\\N"]}, ["id", "t"]),
         ('id, t\n1, "a, b"\n2, c\n', ",", {"skipInitialSpace": True}, ["id", "t"]),
+        ('id\tt\n1\t"a, ""b"", c"\n2\tc\n', "\t", {}, ["id", "t"]),
         ("# by hand, or so, it seems\nid,t\n1,a\n# x\n2,b\n", ",", {"commentChar": "#"}, ["id", "t"]),
         ("Report\nof 2026\n\nid;t\n1;a\n2;b\n3;c\n4;d\n", ";", {"skipRows": 3}, ["id", "t"]),
         ("sep=;\nReport\nid;t\n1;a\n2;b\n3;c\n4;d\n5;e\n", ";", {"skipRows": 2}, ["id", "t"]),
@@ -179,6 +182,15 @@ def test_a_file_of_fixed_width_is_refused_by_name(head: str, is_refused: bool) -
         assert recognise(head, is_whole=True, delimiter=",", said={}).names
     else:
         assert told(head).names
+
+
+def test_integers_with_points_between_thousands_are_drafted_and_land(tmp_path: Path) -> None:
+    sample = tmp_path / "in/web/s.csv"
+    sample.parent.mkdir(parents=True)
+    sample.write_text("id;n\n1;200.000.000\n2;1.234.567\n")
+    contract = read_contract(write_draft("web.things", sample, folder=tmp_path / "contracts"))
+    assert [column.type for column in contract.columns] == ["bigint", "bigint"]
+    assert judge(contract, ["web/s.csv"], root=str(tmp_path / "in")).rows_loaded == 2
 
 
 def test_options_that_contradict_each_other_are_one_sentence() -> None:

@@ -44,10 +44,10 @@ def types(contract: Contract) -> dict[str, tuple[str, str]]:
     return {column.name: (column.spec.logicalType or "", column.type) for column in contract.columns}
 
 
-def parquet() -> bytes:
+def parquet(**columns: Any) -> bytes:
     made = io.BytesIO()
     amounts = [Decimal("1.50"), None, Decimal("2.00")]
-    columns = {
+    columns = columns or {
         "id": pa.array([Decimal(1), Decimal(2), Decimal(3)], pa.decimal128(38, 0)),
         "amount": pa.array(amounts, pa.decimal128(12, 2)),
         "count": pa.array([1, None, 2], pa.int8()),
@@ -60,6 +60,9 @@ def parquet() -> bytes:
         "who": pa.array([{"n": Decimal("0.1"), "name": "a"}, None, {"n": None, "name": "b"}]),
         "tags": pa.array([["a"], [], None]),
         "lines": pa.array([[{"sku": "x", "n": 1.5}], [], None]),
+        "labels": pa.array([[("a", 1)], [], [("b", 2)]], pa.map_(pa.string(), pa.int8())),
+        "label sets": pa.array([[[("a", 1)]], [], None], pa.list_(pa.map_(pa.string(), pa.int8()))),
+        "of": pa.array([{"it": [("a", 1)]}, None, None], pa.struct([("it", pa.map_(pa.string(), pa.int8()))])),
     }
     pq.write_table(pa.table(columns), made)
     return made.getvalue()
@@ -83,7 +86,12 @@ def test_a_draft_from_parquet_has_the_types_of_its_columns(tmp_path: Path, packe
         "who_name": ("string", "text"),
         "tags": ("array", "jsonb"),
         "lines": ("array", "jsonb"),
+        "labels": ("object", "jsonb"),
+        "label_sets": ("array", "jsonb"),
+        "of_it": ("object", "jsonb"),
     }
+    specs = {column.name: column.spec for column in contract.columns}
+    assert [name for name, spec in specs.items() if spec.items] == ["lines"]  # keys of maps are no properties
     assert (contract.path, contract.format, contract.key) == ("web/2026.parquet", "parquet", ("id",))
     assert said[0] == "read 3 rows, the whole sample"
 
@@ -179,13 +187,17 @@ def test_a_draft_from_a_zip_of_parquet_files_reads_them_all(tmp_path: Path) -> N
         ("a.zip", b"PK\x05\x06" + b"\0" * 18, "is a zip without a file: give another sample"),
         ("a.xlsx", (FILES / "encrypted.xlsx").read_bytes(), "is an encrypted workbook"),
         ("a.parquet", parquet()[:-20], "ends before its Parquet does"),
+        ("b.parquet", parquet(b=pa.array([b"\xff"])), "holds no row .*1 lines or records are no rows; row 1: b: holds"),
+        ("b.xlsx", xlsx(sheet([["x"]])), "holds no row to draft a contract from: give a larger sample"),
+        ("c.xlsx", xlsx(sheet([["x", "x"], [1, 2]])), "names the column 'x' twice: rename one of them"),
+        ("d.xlsx", xlsx(sheet([["x"], ["a"]])), "has no header in row 4 .*: say which row it is, as headerRow in .*"),
         ("a.json.bz2", bz2.compress(b'{"id": 1}\n')[:-5], "ends within its bzip2 stream"),
     ],
 )
 def test_a_sample_that_can_not_be_read_is_a_sentence(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ContractError, match=f"{name}: {said}"):
-        write_draft("web.things", tmp_path / name, folder=tmp_path / "contracts")
+        write_draft("web.things", tmp_path / name, folder=tmp_path / "contracts", header_row=4 if name[0] == "d" else 1)
 
 
 SERVER = 'path: "toys/*", format: FORMAT'

@@ -74,6 +74,19 @@ def test_no_message_shows_a_personal_value(things: Place) -> None:
     assert result.codes == {"format": 1, "unknown_key": 1}
 
 
+def test_columns_may_be_called_as_landing_calls_its_own(things: Place) -> None:
+    text = THINGS
+    for name, other in {"id": "number", "label": "placed_at", "secret": "is_duplicate"}.items():
+        text = text.replace(f"name: {name},", f"name: {other},")
+    things.contract = write_contract(things.folder, text)
+    landed = []
+    for name, label in {"3": "c", "2": "b", "1": "a", "4": "c"}.items():  # 2 and 1 come late
+        things.put(name, [{"number": 1, "placed_at": label, "is_duplicate": None}])
+        landed.append(things.land().rows_loaded)
+    assert landed == [1, 1, 1, 0]
+    assert things.query("select number, placed_at from toys.things_current") == [(1, "c")]
+
+
 def test_the_same_row_again_is_a_duplicate_and_another_row_is_a_version(things: Place) -> None:
     things.put("one", [thing(1), thing(1), thing(2), thing(1, "b"), thing(1, "b"), thing(1)])
     assert (things.land().rows_loaded, things.rows()) == (4, [(1, "a"), (1, "b"), (1, "a"), (2, "a")])

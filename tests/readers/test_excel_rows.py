@@ -154,7 +154,7 @@ def test_a_header_that_does_not_fit_is_an_error_of_the_file() -> None:
     ):
         with pytest.raises(UnusableFileError, match=said):
             read(content, columns)
-    with pytest.raises(UnusableFileError, match="names a column twice"):
+    with pytest.raises(UnusableFileError, match="names the column 'id' twice"):
         read(xlsx(sheet([["id", "id"], [1, 2]])))
 
 

@@ -141,7 +141,7 @@ def test_columns_that_do_not_fit_are_an_error_of_the_file() -> None:
             list(parquet_rows(io.BytesIO(content), columns))
     made = io.BytesIO()
     pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["v", "v"]), made)
-    with pytest.raises(UnusableFileError, match="names a column twice"):
+    with pytest.raises(UnusableFileError, match="names the column 'v' twice"):
         list(parquet_rows(made, None))
     with pytest.raises(UnusableFileError, match=r"has a column 'v' of the type duration\[s\].*cast it"):
         values(pa.array([1], pa.duration("s")))

@@ -15,8 +15,8 @@ from include.contracts import Contract, ContractError, read_contract
 from include.landing import encoder as encoder_module
 from include.landing.encoder import encoder
 from include.landing.rows import RowSchema
-from include.landing.values import EXACT
-from tests.landing.conftest import SHOP, THINGS, Place, write_contract
+from include.landing.values import EXACT, as_timestamp
+from tests.landing.conftest import CONTRACTS, SHOP, THINGS, Place, write_contract
 
 KINDS = """
     apiVersion: v3.2.0
@@ -134,7 +134,7 @@ REJECTED = [
     ("code", "abcd", "range"), ("code", "a\0", "nul_character"),
     ("token", "123", "format"),
     ("large", 2.0**53, "range"), ("rate", "0.0005", "range"), ("rate", "1", "range"), ("money", 1e300, "range"),
-    ("free", ["a\0"], "nul_character"), ("free", {}, "type"),
+    ("free", ["a\0"], "nul_character"), ("free", [{"a\0": 1}], "nul_character"), ("free", {}, "type"),
     ("nested", {}, "required"), ("nested", {"day": None}, "required"), ("nested", {"day": "2026-02-30"}, "format"),
     ("nested", {"day": "2026-01-01", "price": "x"}, "type"),
     ("nested", {"day": "2026-01-01", "more": 1}, "unknown_key"),
@@ -252,6 +252,25 @@ def test_sums_are_exact() -> None:
         }
         with localcontext(EXACT):
             assert (encode(row) != "rule.lines_add_up") == is_right
+
+
+def test_sums_of_numbers_of_json_are_exact(tmp_path: Path) -> None:
+    file = tmp_path / "shop" / "orders.yaml"
+    file.parent.mkdir()
+    text = (CONTRACTS / "shop/orders.yaml").read_text()
+    file.write_text(text.replace("customProperties: [{property: arrivesAs, value: string}]", ""))
+    encode = compiled(read_contract(file))
+    row = {"transaction_id": "t", "transaction_time": "2026-01-01T00:00:00", "customer_id": "1"}
+    row |= {"delivery_address": {"address": "a", "postcode": "b", "city": "c", "country": "d"}}
+    for total, is_right in ((0.3, True), (0.30000000000000004, False)):
+        products = [{"sku": 1, "quanitity": 1, "price": price, "total": price} for price in (0.1, 0.2)]
+        with localcontext(EXACT):
+            found = encode(row | {"purchases": {"products": products, "total_cost": total}})
+        assert (found != "rule.lines_add_up") == is_right
+
+
+def test_a_time_without_a_zone_is_utc_whatever_the_zone_of_the_server_is() -> None:
+    assert as_timestamp("2026-01-31T23:59", "at") == "2026-01-31T23:59+00"
 
 
 NESTED = (

@@ -62,6 +62,28 @@ def test_a_reject_keeps_file_line_row_code_field_and_reason(things: Place) -> No
     assert found == [("toys.things", "toys/one/things.json", 2, "type", "id", "id: 'x' is not an integer", line)]
 
 
+def test_of_rows_that_landed_at_once_the_later_file_has_the_newest(things: Place) -> None:
+    things.put("o_1", [{"id": 2}, {"id": 1, "label": "old"}])
+    things.put("o_2", [{"id": 1, "label": "new"}])
+    things.land()
+    assert things.query("select label from toys.things_current where id = 1") == [("new",)]
+
+
+def test_keys_are_equal_as_their_columns_have_it_and_not_as_they_are_written(csv_things: Place) -> None:
+    second = "name: label, primaryKey: true, primaryKeyPosition: 2,"
+    things = csv_things
+    things.contract = write_contract(things.folder, THINGS.replace("name: label,", second), "csv")
+    for name, more in (("one", ""), ("two", "9,new,\n")):
+        things.put(name, f'id,label,secret\n1,a\\b,\n2,"a\tb",\n3,,\n{more}'.encode())
+        assert things.land_anyway().rows_loaded == (1 if more else 3)
+    number = "logicalType: number, physicalType: numeric,"
+    text = THINGS.replace("logicalType: integer, physicalType: integer,", number)
+    things.contract = write_contract(things.folder, text.replace("physicalName: things", "physicalName: prices"), "csv")
+    things.put("three", b"id,label,secret\n1.0,a,\n1.00,a,\n")
+    (result,) = things.land().files
+    assert (result.rows_loaded, result.rows_duplicate) == (1, 1)
+
+
 def test_no_message_shows_a_personal_value(things: Place) -> None:
     things.put("one", [{"id": 1, "secret": "somebody's secret"}, {"id": 2, "who@example.com": 1}])
     result = things.land_anyway()

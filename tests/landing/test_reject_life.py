@@ -111,6 +111,19 @@ def test_a_csv_line_in_the_table_of_rejects_is_read_as_one(csv_things: Place) ->
     assert csv_things.rows() == [(1, "a"), (2, "b"), (3, "c")]
 
 
+def test_only_the_rejects_that_were_chosen_are_replayed(things: Place) -> None:
+    bad = [{"id": "x"}, {"id": "x"}, {"id": 1, "colour": "red"}]
+    things.put("one", [{"id": 1}, {"id": 2}, {"id": 3}, *bad])
+    things.put("two", [{"id": 1}, {"id": "x"}])
+    things.land()
+    things.query("""update landing.rejects set "row" = '{"id": 1' || line || '}' returning 1""")
+    left = []
+    for choice in ({"code": "type", "line": 4}, {"code": "type"}, {}):
+        assert replay(things.contract, source_uri=things.uri, path="toys/one/things.json", **choice).loaded == 1
+        left.append(things.query("select line from landing.rejects order by line"))
+    assert left == [[(2,), (5,), (6,)], [(2,), (6,)], [(2,)]]  # line 2 is of the other file
+
+
 def test_dismissed_rows_are_kept_with_who_when_and_why(
     things: Place, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ from include import settings
 from include.cli import make_parser
 from include.contracts.dbt_sources import write
 from include.landing import release, replay
+from include.landing.commands import archive_of
 from include.storage import FileError
 from tests.landing.conftest import CONTRACTS, THINGS, Place, write_contract
 
@@ -118,6 +119,12 @@ def test_land_says_when_there_is_nothing_to_land_or_no_such_root(
         run("land", "log", "--root", str(tmp_path / "file"))
     with pytest.raises(FileError, match=r"nosuch://bucket: can't be opened: check the root"):
         run("land", "log", "--root", "nosuch://bucket")
+
+
+def test_the_archive_of_another_root_stands_beside_it() -> None:
+    assert archive_of("s3://bucket/in/", None) == "s3://bucket/in_archive"
+    assert archive_of("s3://bucket/in/", "there") == "there"
+    assert archive_of(settings.LANDING_ROOT, None) == settings.ARCHIVE_ROOT
 
 
 def test_land_ends_with_an_error_that_names_the_file(tmp_path: Path, run, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]

@@ -47,10 +47,11 @@ def test_a_table_is_as_its_contract_says_however_the_type_is_spelled(things: Pla
         ("\n", "\n", 'alter table "toys"."things" add column "colour" text'),
         ("label, logicalType: string, physicalType: text", "label, logicalType: string, physicalType: varchar(9)",
          r'alter table "toys"."things" alter column "label" type varchar\(9\)'),
+        ("name: label,", "name: colour, primaryKey: true, primaryKeyPosition: 2,", 'add column "colour" text'),
         ("name: label", "name: title", 'alter table "toys"."things" drop column "label"'),
         ("name: label", "name: label, physicalName: Order By", 'drop column "label"'),
     ],
-    ids=["required column", "other type", "column gone", "odd name"],
+    ids=["required column", "other type", "column of the key", "column gone", "odd name"],
 )  # fmt: skip
 def test_a_contract_that_the_table_can_not_follow_is_rejected_with_the_statement_to_run(
     things: Place, old: str, new: str, statement: str

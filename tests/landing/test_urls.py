@@ -45,6 +45,7 @@ class Flaky(BaseHTTPRequestHandler):
     content: ClassVar[bytes] = b""
     etag: ClassVar[str] = '"one"'
     breaks: ClassVar[list[int]] = []  # after so many bytes of each answer
+    shift: ClassVar[int] = 0  # by so many bytes another part than was asked for
     errors: ClassVar[list[int]] = []  # statuses answered first
     headers_of_errors: ClassVar[dict[str, str]] = {}
     encoding: ClassVar[str] = ""
@@ -70,7 +71,7 @@ class Flaky(BaseHTTPRequestHandler):
         start = 0
         asked = re.fullmatch(r"bytes=([0-9]+)-", self.headers.get("Range", ""))
         if asked and self.headers.get("If-Range") == cls.etag:
-            start = int(asked[1])
+            start = int(asked[1]) + cls.shift
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {start}-{len(cls.content) - 1}/{len(cls.content)}")
         else:
@@ -133,6 +134,15 @@ def test_a_download_that_breaks_off_is_resumed(tmp_path: Path, source_uri: str, 
     handler.breaks = [1_000_000, 1_000_000]
     assert get(url, source_uri, tmp_path) == ("fetched", handler.content)
     assert [request.get("range") for request in handler.requests] == [None, "bytes=1000000-", "bytes=2000000-"]
+
+
+def test_another_part_than_was_asked_for_is_not_taken(
+    tmp_path: Path, source_uri: str, flaky: tuple[str, type[Flaky]]
+) -> None:
+    url, handler = flaky
+    handler.content, handler.breaks, handler.shift = bytes(range(256)) * 12_000, [1_000_000], -5
+    assert get(url, source_uri, tmp_path) == ("fetched", handler.content)
+    assert [request.get("range") for request in handler.requests] == [None, "bytes=1000000-", None]
 
 
 def test_a_weak_etag_asks_for_no_rest_of_a_file(

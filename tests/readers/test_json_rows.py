@@ -186,6 +186,13 @@ def test_an_array_that_nobody_can_go_on_reading_is_an_error_of_the_file(content:
         rows_of(content)
 
 
+@pytest.mark.parametrize("content", [b'{"id": 1}\n{"id": 2}', b'[{"id": 12},\n{"id": 34}]', b'{"id": 1}'])
+def test_a_value_of_the_length_that_is_allowed_is_read(content: bytes) -> None:
+    size = 10 if len(content) > 9 else 9  # a line counts with its end
+    assert "too_long" not in str(rows_of(content, size))
+    assert "too_long" in str(rows_of(content, size - 1))
+
+
 @pytest.mark.parametrize("filling", ["x", "\\\\", '\\"', "]},{[", "é\\n", "\\u005c"])
 @pytest.mark.parametrize("size", [120, 2000])
 def test_a_value_that_is_too_long_costs_no_other(filling: str, size: int) -> None:

@@ -22,7 +22,7 @@ from include.contracts.sample import Field
 from include.contracts.sample_file import SampleFile, read_sample
 from include.contracts.sample_key import find_key
 from include.contracts.table_sample import read_table, set_types, table_format, told_header_row
-from include.contracts.zip_sample import other_columns, parts_of_sample, parts_read
+from include.contracts.zip_sample import of_format, other_columns, parts_of_sample, parts_read
 from include.readers.packing import without_suffix
 from include.storage import FileError
 
@@ -68,15 +68,15 @@ def draft(
     except ValueError as error:
         raise ContractError(str(error)) from None
     table = table_format(sample)
-    parts = [sample, *(part for part in more if table_format(part) == table)]
+    others, left_out = of_format(more, table)
+    parts = [sample, *others]
     told_row = told_header_row(sample, sheet) if table == "xlsx" and header_row is None else 1
     header_row = header_row or told_row
     if told_row > 1:
         report(f"headerRow is {told_row}: the rows before hold one value at most, as titles do")
     if table is not None:
         seen, read = read_table(parts, table, rows=rows, sheet=sheet, header_row=header_row)
-        others = [part for part in parts if part not in read] if seen.is_whole else []
-        notes = [other_columns(part.name, sample.name) for part in others]
+        notes = [other_columns(part.name, sample.name) for part in parts if seen.is_whole and part not in read]
         found = SampleFile(seen, encoding=None, notes=notes, parts=read)
     else:
         found = read_sample(
@@ -88,8 +88,7 @@ def draft(
         raise ContractError(f"holds no row to draft a contract from{why}: give a larger sample")
     if not seen.fields:
         raise ContractError("holds rows without any value: give a sample with some")
-    found.notes += [f"{part.name} is left out: it is no {table or 'text'}" for part in more if part not in parts]
-    for note in found.notes:
+    for note in found.notes + left_out:
         report(note)
     if more:
         report(parts_read(found.parts, len(more) + 1))

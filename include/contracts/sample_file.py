@@ -144,7 +144,8 @@ def _wrong_encoding(found: SampleFile) -> ContractError:
 
 def _lines(found: SampleFile, stream: Stream) -> Iterable[Line]:
     if found.csv is not None:
-        columns = None if found.csv.dialect.header else dict.fromkeys(found.csv.names, False)
+        is_known = found.parts or not found.csv.dialect.header  # a further part is refused for its header
+        columns = dict.fromkeys(found.csv.names, False) if is_known else None
         return csv_records(stream, MAX_ROW_BYTES, found.csv.dialect, columns)
     parser = ExactJson(keeps_digits=True)
     return json_rows(stream, MAX_ROW_BYTES, parser.loads, parser.loads_all)

@@ -45,12 +45,15 @@ def _land(args: argparse.Namespace) -> int:
         )
     results: list[LandResult] = []
     failed = bool(chosen.broken)
+    fetched: set[str] = set()  # datasets of which it was said already what their URL had
     for contract in chosen.readable:
         try:
             if not args.dry_run:
                 ensure_table(contract, settings.connection_uri("source_db"))
             if contract.url_setting and not args.dry_run:
-                failed |= not _fetch(contract, args.root)
+                is_fetched = _fetch(contract, args.root)
+                failed |= not is_fetched
+                fetched |= {contract.name} if is_fetched else set()
             for paths in batches(pending_files(contract, args.root), args.root):
                 result = (
                     judge(contract, paths, root=args.root, show=print) if args.dry_run else _load(contract, paths, args)
@@ -61,8 +64,9 @@ def _land(args: argparse.Namespace) -> int:
             print(error, file=sys.stderr)
             failed = True
     if not results and not failed:
-        for contract in chosen.readable:
-            print(f"no files of {contract.name} below {args.root}: nothing is called {contract.path}, plain or packed")
+        for each in chosen.readable:
+            if each.name not in fetched:
+                print(f"no files of {each.name} below {args.root}: nothing is called {each.path}, plain or packed")
     return 1 if failed or any(result.errors for result in results) else 0
 
 

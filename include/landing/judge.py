@@ -61,12 +61,12 @@ def judge(
                     if show is not None:
                         for row in rejects:
                             show(f"{contract.name}: {path} line {row.line}: {row.code}: {row.reason}")
-                    counts = (valid + rejects.count, valid, 0, rejects.count)
+                    read = valid + rejects.count
                     if must_be_held(contract, valid, rejects):
                         note = held_note(contract, valid, rejects)
-                        results.append(FileResult(path, FileStatus.HELD, *counts, note))
+                        results.append(FileResult(path, FileStatus.HELD, read, 0, 0, read, note))
                     else:
-                        results.append(FileResult(path, FileStatus.LANDED, *counts))
+                        results.append(FileResult(path, FileStatus.LANDED, read, valid, 0, rejects.count))
             except (FileError, OSError, UnicodeError) as error:
                 results.append(not_landed(path, error))
     return LandResult(contract.name, tuple(results), dict(codes), time.monotonic() - began)
@@ -210,10 +210,11 @@ def held_note(contract: Contract, valid: int, rejects: RejectedRows) -> str:
     percent = Decimal(str(contract.max_bad_percent)).normalize()
     lines = f", which take {rejects.lines} lines," if rejects.lines > rejects.count else ""
     above = f"more than {percent:f} %" + (f" and more than {contract.max_bad_rows}" if contract.max_bad_rows else "")
+    mended = f"mend the file or the contract, raise its maxBadPercent{' or maxBadRows' if valid else ' to 100'}"
     return (
         f"is held whole: {rejects.count} of {valid + rejects.count} rows{lines} are rejected, "
-        f"{above if valid else 'so not one is valid'}. `warehouse rejects list {contract.name}` shows them; mend the "
-        f"file or the contract, or raise its maxBadPercent{' or maxBadRows' if valid else ' to 100'}"
+        f"{above if valid else 'so not one is valid'}. `warehouse rejects list {contract.name}` shows them; "
+        f"{mended}, or release it as it is: `warehouse rejects replay {contract.name} --release`"
     )
 
 

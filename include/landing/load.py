@@ -410,6 +410,7 @@ def _archived(result: FileResult, file: _IncomingFile, root: Root, archive: Root
 
 
 def _already_landed(path: str, landed_as: str) -> FileResult:
-    same = path == landed_as
-    note = "was landed before and is archived now" if same else f"has the same bytes as {landed_as}, landed before"
+    note = f"has the same bytes as {landed_as}, landed before"
+    if path == landed_as:  # a zip is archived when all of its files have landed
+        note = "was landed before" + (" and is archived now" if zip_of(path) == path else "")
     return FileResult(path, FileStatus.ALREADY_LANDED, note=note)

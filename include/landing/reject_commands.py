@@ -127,8 +127,10 @@ def _mend(args: argparse.Namespace) -> int:
     if [contract.name for contract in chosen.readable] != [args.name]:
         raise ContractError(f"{args.name}: is a source: name the dataset, as source.dataset")
     row = sys.stdin.read().rstrip("\r\n") if args.row is None else args.row
-    mend(chosen.readable[0], row, source_uri=settings.connection_uri("source_db"), path=args.path, line=args.line)
-    print(f"{args.name}: {args.path} line {args.line} is mended: `warehouse rejects replay {args.name}` loads it")
+    uri = settings.connection_uri("source_db")
+    is_held = mend(chosen.readable[0], row, source_uri=uri, path=args.path, line=args.line)
+    command = f"warehouse rejects replay {args.name}{' --release' if is_held else ''}"
+    print(f"{args.name}: {args.path} line {args.line} is mended: `{command}` loads it")
     return 0
 
 

@@ -121,16 +121,19 @@ def dismiss(connection: Connection, dataset: str, choice: Choice, who: str, why:
     return closed.rowcount
 
 
-def find(connection: Connection, dataset: str, path: str, line: int) -> list[tuple[int, str | None, str | None]]:
-    """Return delivery, header and closed_as of the rejects in a line of a path, the newest delivery first."""
+def find(connection: Connection, dataset: str, path: str, line: int) -> list[tuple[int, str | None, str | None, bool]]:
+    """Return the rejects in a line of a path, the newest delivery first.
+
+    Of each its delivery, header, closed_as, and whether its file is held.
+    """
     found = query(
         connection,
-        "select r.delivery, f.header, r.closed_as from landing.rejects r"
+        "select r.delivery, f.header, r.closed_as, coalesce(f.status = 'held', false) from landing.rejects r"
         " left join landing.files f using (dataset, sha256, delivery)"
         " where r.dataset = %s and r.path = %s and r.line = %s order by r.rejected_at desc, r.delivery desc",
         *(dataset, path, line),
     )
-    return [(delivery, header, closed_as) for delivery, header, closed_as in found]
+    return [(delivery, header, closed_as, is_held) for delivery, header, closed_as, is_held in found]
 
 
 def write_row(connection: Connection, dataset: str, delivery: int, line: int, row: str) -> None:

@@ -52,7 +52,8 @@ def replay(
         create_stage(connection, contract)
         for delivery, file, header in reject_rows.deliveries_with_rejects(connection, contract.name, choice):
             counts.update(_replay_delivery(connection, schema, delivery, file, header, choice))
-    return ReplayResult(contract.name, counts["loaded"], counts["duplicate"], counts["rejected"])
+        held = len(ledger.held_files(connection, contract.name, path))
+    return ReplayResult(contract.name, counts["loaded"], counts["duplicate"], counts["rejected"], held)
 
 
 def _replay_delivery(
@@ -75,8 +76,8 @@ def _replay_delivery(
     return {"loaded": loaded, "duplicate": len(valid) - loaded, "rejected": len(rejects) - len(valid)}
 
 
-def mend(contract: Contract, row: str, *, source_uri: str, path: str, line: int) -> None:
-    """Write a mended row, as the file would have it, over the one that was rejected in a line of a file.
+def mend(contract: Contract, row: str, *, source_uri: str, path: str, line: int) -> bool:
+    """Write a mended row, as the file would have it, over the one that was rejected; return whether its file is held.
 
     It is loaded by `replay`, or when its held file is released. Raises RejectError where there is no such reject, and
     for a row that would be rejected again, with the reasons.
@@ -91,7 +92,7 @@ def mend(contract: Contract, row: str, *, source_uri: str, path: str, line: int)
                 raise RejectError(
                     f"{place}: no row was rejected there: `warehouse rejects show {contract.name}` lists file and line"
                 )
-            delivery, header, closed_as = found[0]
+            delivery, header, closed_as, is_held = found[0]
             if closed_as:
                 raise RejectError(f"{place}: is {closed_as}: send the row in a new file instead")
             with localcontext(EXACT):
@@ -100,6 +101,7 @@ def mend(contract: Contract, row: str, *, source_uri: str, path: str, line: int)
                 reasons = "; ".join(problem.reason for problem in encoded)
                 raise RejectError(f"{place}: the row would be rejected again: {reasons}")
             reject_rows.write_row(connection, contract.name, delivery, line, row)
+            return is_held
 
 
 def dismiss(dataset: str, *, source_uri: str, choice: Choice, why: str) -> int:

@@ -117,15 +117,17 @@ def raise_for(result: LandResult) -> None:
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """How many rejected rows were loaded now, how many turned out to be duplicates, how many stay rejected."""
+    """How many rejected rows were loaded now, were duplicates, and stay rejected; and how many files are held still."""
 
     dataset: str
     loaded: int
     duplicate: int
     rejected: int
+    held: int = 0
 
     def __str__(self) -> str:
+        held = f"; the rows of {self.held} held files are left alone: --release lands them" if self.held else ""
         return (
             f"{self.dataset}: of the rejected rows {self.loaded} are loaded now, {self.duplicate} are duplicates, "
-            f"{self.rejected} stay rejected"
+            f"{self.rejected} stay rejected{held}"
         )

@@ -255,7 +255,9 @@ def test_a_file_is_held_by_the_share_of_its_rejected_rows_however_small_it_is(
     things.contract = write_contract(things.folder, text)
     things.put("one", [*(thing(number) for number in range(of - bad)), *({"id": "x"} for _ in range(bad))])
     dry = judge(things.contract, pending_files(things.contract, str(things.root)), root=str(things.root))
-    assert statuses(things.land_anyway()) == statuses(dry) == ["held" if is_held else "landed"]
+    landed = things.land_anyway()
+    assert statuses(landed) == statuses(dry) == ["held" if is_held else "landed"]
+    assert (dry.rows_loaded, dry.rows_rejected) == (landed.rows_loaded, landed.rows_rejected)
     assert len(things.rows()) == (0 if is_held else of - bad)
 
 

@@ -248,7 +248,11 @@ def test_replay_in_airflow_says_of_which_tables_rows_were_loaded(
 def test_a_row_of_a_csv_without_a_valid_one_is_mended_as_it_is_written(csv_things: Place) -> None:
     csv_things.put("one", b"label,id\na,x\n")
     csv_things.land_anyway()
-    mend(csv_things.contract, "b,1", source_uri=csv_things.uri, path=PATH, line=2)
+    assert mend(csv_things.contract, "b,1", source_uri=csv_things.uri, path=PATH, line=2)  # its file is held
+    left = replay(csv_things.contract, source_uri=csv_things.uri)
+    assert (left.loaded, left.held) == (0, 1)
+    assert str(left).endswith("the rows of 1 held files are left alone: --release lands them")
     release(csv_things.contract, source_uri=csv_things.uri, root=str(csv_things.root), archive=str(csv_things.archive))
-    assert replay(csv_things.contract, source_uri=csv_things.uri).loaded == 1
+    again = replay(csv_things.contract, source_uri=csv_things.uri)
+    assert (again.loaded, again.held) == (1, 0)
     assert csv_things.rows() == [(1, "b")]

@@ -42,6 +42,8 @@ def told(head: str, **said: Any) -> Recognised:
         ("id;;\n1;2;3\n4;5;6\n", ";", {}, ["id", "column_2", "column_3"]),
         ("id;t;u\na;;\nb;c;d\n", ";", {}, ["id", "t", "u"]),
         (";t\n1;a\n2;b\n", ";", {}, ["column_1", "t"]),
+        ("name;\na;b\nc;d\n", ";", {}, ["name", "column_2"]),
+        ("name;;;;\na;b;;;\nc;d;e;f;g\n", ";", {}, ["name", "column_2", "column_3", "column_4", "column_5"]),
         ("sep=|\nid|t;u;v\n1|a;b;c\n", "|", {}, ["id", "t;u;v"]),
         ("Berlin,2020-01-31\nParis,2020-02-01\nRome,2020-03-01\n", ",", {"header": False}, ["column_1", "column_2"]),
         ("1,\\N\n2,\\N\n3,x\n", ",", {"missingValues": ["", "\\N"], "header": False}, ["column_1", "column_2"]),

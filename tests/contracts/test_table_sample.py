@@ -191,7 +191,11 @@ def test_a_draft_from_a_zip_of_parquet_files_reads_them_all(tmp_path: Path) -> N
         ("a.zip", b"PK\x05\x06" + b"\0" * 18, "is a zip without a file: give another sample"),
         ("a.xlsx", (FILES / "encrypted.xlsx").read_bytes(), "is an encrypted workbook"),
         ("a.parquet", parquet()[:-20], "ends before its Parquet does"),
-        ("b.parquet", parquet(b=pa.array([b"\xff"])), "holds no row .*1 lines or records are no rows; line 1: b: holds"),
+        (
+            "b.parquet",
+            parquet(b=pa.array([b"\xff"])),
+            "holds no row .*1 lines or records are no rows; line 1: b: holds",
+        ),
         ("b.xlsx", xlsx(sheet([["x"]])), "holds no row to draft a contract from: give a larger sample"),
         ("c.xlsx", xlsx(sheet([["x", "x"], [1, 2]])), "names the column 'x' twice: rename one of them"),
         ("d.xlsx", xlsx(sheet([["x"], ["a"]])), "has no header in row 4 .*: say which row it is, as headerRow in .*"),
